@@ -1,0 +1,81 @@
+"""From text to padded tensors: tokenise once, put sentences of like length together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+#: Sentences are sorted by length within pools of this many batches: large enough for almost
+#: no padding, small enough that batches stay random.
+POOL_BATCHES = 64
+
+
+@dataclass(frozen=True)
+class TokenisedText:
+    """N texts as token numbers, without padding.
+
+    Attributes:
+        input_ids: N lists of token numbers.
+        truncated: how many texts were longer than the limit and lost their end.
+        pad_id: the token number that fills a batch.
+    """
+
+    input_ids: list[list[int]]
+    truncated: int
+    pad_id: int
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+    def batch(self, rows: Sequence[int]) -> dict[str, Tensor]:
+        """Model inputs of these rows, padded to the longest: (n, longest) each."""
+        ids = [torch.tensor(self.input_ids[row]) for row in rows]
+        padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=self.pad_id)
+        lengths = torch.tensor([len(row) for row in ids])
+        mask = (torch.arange(padded.shape[1]) < lengths[:, None]).long()
+        return {"input_ids": padded, "attention_mask": mask}
+
+    def padding_waste(self, batches: Sequence[Sequence[int]]) -> float:
+        """Share of padding among all the tokens that these batches make the model read."""
+        lengths = [[len(self.input_ids[row]) for row in rows] for rows in batches]
+        read = sum(max(batch) * len(batch) for batch in lengths)
+        return 1 - sum(map(sum, lengths)) / read
+
+
+def tokenise(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int = 128
+) -> TokenisedText:
+    """Token numbers of each text, at most ``max_length`` of them."""
+    full = tokenizer(list(texts), return_attention_mask=False, verbose=False)["input_ids"]
+    truncated = sum(len(ids) > max_length for ids in full)
+    if truncated:
+        full = tokenizer(
+            list(texts), truncation=True, max_length=max_length, return_attention_mask=False
+        )["input_ids"]
+    return TokenisedText([list(ids) for ids in full], truncated, tokenizer.pad_token_id)
+
+
+def training_batches(text: TokenisedText, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+    """Row numbers of each batch of one epoch: shuffled, yet of like length within a batch.
+
+    Depends on nothing but the arguments, so an interrupted epoch can be taken up again.
+    """
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    order = torch.randperm(len(text), generator=generator).tolist()
+    pool = batch_size * POOL_BATCHES
+    batches = []
+    for start in range(0, len(order), pool):
+        rows = sorted(order[start : start + pool], key=lambda row: len(text.input_ids[row]))
+        batches += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+    return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
+
+
+def inference_batches(text: TokenisedText, batch_size: int) -> Iterator[list[int]]:
+    """Row numbers in order of length, for predictions that do not care about order."""
+    order = sorted(range(len(text)), key=lambda row: len(text.input_ids[row]))
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]

@@ -1,0 +1,27 @@
+"""Labelled text as a `datasets.DatasetDict`: embedded sentences, your own files, the hub.
+
+    from lora_lab.data import load_data
+    data = load_data("movie-reviews")  # splits train, validation, test
+
+Sources are read by `files`, `hub` and `embedded`; `cleaning` decides what is dropped, changed or
+refused; `splits` and `duplicates` decide which row goes where; `report` tells the story.
+"""
+
+from .embedded import EMBEDDED, NEUTRAL_BAND
+from .fetching import fetch, is_fetched
+from .loading import load_data, read_data
+from .report import DataError, DataReport, fingerprint
+from .splits import subset
+
+__all__ = [
+    "EMBEDDED",
+    "NEUTRAL_BAND",
+    "DataError",
+    "DataReport",
+    "fetch",
+    "fingerprint",
+    "is_fetched",
+    "load_data",
+    "read_data",
+    "subset",
+]

@@ -126,7 +126,7 @@ def _adapt(
     required = {name: p.requires_grad for name, p in model.named_parameters()}
     try:
         wrapped = {name: wrap(model.get_submodule(name)) for name in names}
-    except ValueError:
+    except Exception:  # out of memory, too
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(required[name])
         raise

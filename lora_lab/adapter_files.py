@@ -1,8 +1,8 @@
-"""Adapters on disk in PEFT's format, read strictly: what does not fit exactly is an error.
+"""Adapters on disk in PEFT's format, put only on the model that they fit exactly.
 
-A folder holds ``adapter_config.json`` and ``adapter_model.safetensors``. A LoRA adapter written
-here opens with ``peft.PeftModel.from_pretrained`` and the other way round. The classification
-head is always part of the file: without it a reloaded classifier would answer at random.
+A LoRA adapter written here opens with ``peft.PeftModel.from_pretrained`` and the other way
+round. The classification head is always part of the file: without it a reloaded classifier
+would answer at random.
 
 Two-sided adapters and bare heads have no counterpart in PEFT. They use the same layout under a
 ``peft_type`` of their own, which PEFT refuses rather than misreads.
@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+import re
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
@@ -30,38 +29,41 @@ from lora_lab.adapt import (
     apply_two_sided,
     freeze,
 )
+from lora_lab.adapter_format import (
+    CONFIG_FILE,
+    HEAD,
+    LORA,
+    METADATA_KEY,
+    PREFIX,
+    TWO_SIDED,
+    WEIGHTS_FILE,
+    AdapterError,
+    AdapterFile,
+    read_adapter,
+)
 from lora_lab.checkpoints import write_atomically
 from lora_lab.layers import AdaptedLinear, LoRALinear, TwoSidedLinear
 from lora_lab.models import DEFAULT_MODEL, EMBEDDED_HUB_NAME, LoadedModel, load_model
-from lora_lab.targets import TargetError, find_targets, head_modules
+from lora_lab.targets import ALL_LINEAR, find_targets, head_modules, layer_number, name_pattern
 
-CONFIG_FILE = "adapter_config.json"
-WEIGHTS_FILE = "adapter_model.safetensors"
-LORA, TWO_SIDED, HEAD = "LORA", "LORA_LAB_TWO_SIDED", "LORA_LAB_HEAD"
-_PREFIX = "base_model.model."
-_METADATA_KEY = "lora_lab"
+__all__ = [
+    "AdapterError",
+    "CONFIG_FILE",
+    "WEIGHTS_FILE",
+    "base_fingerprint",
+    "load_adapted_model",
+    "load_adapter",
+    "save_adapter",
+]
 
-#: PEFT's options that are honoured here, or that change nothing about what the adapter computes.
-_UNDERSTOOD = {
-    "peft_type", "task_type", "r", "lora_alpha", "lora_dropout", "use_rslora", "target_modules",
-    "layers_to_transform", "modules_to_save", "base_model_name_or_path", "bias", "fan_in_fan_out",
-    "init_lora_weights", "inference_mode", "auto_mapping", "revision", "peft_version", "form",
-    "megatron_core", "qalora_group_size", "ensure_weight_tying",
-}  # fmt: skip
-
-
-class AdapterError(ValueError):
-    """An adapter folder that cannot be read, or does not fit the model exactly."""
-
-
-@dataclass(frozen=True)
-class _AdapterFile:
-    """A folder's content: the configuration, the tensors and our own metadata, if any."""
-
-    folder: Path
-    config: dict[str, Any]
-    tensors: dict[str, Tensor]
-    metadata: dict[str, Any]
+#: PEFT's names for tasks, by the ending of transformers' class names.
+_TASKS = {
+    "ForSequenceClassification": "SEQ_CLS",
+    "ForTokenClassification": "TOKEN_CLS",
+    "ForQuestionAnswering": "QUESTION_ANS",
+}
+#: The last layer of a classification head, in one architecture or another.
+_OUTPUT_LAYERS = (".classifier.weight", ".out_proj.weight", ".score.weight")
 
 
 def save_adapter(model: nn.Module, folder: Path | str) -> Path:
@@ -79,19 +81,21 @@ def save_adapter(model: nn.Module, folder: Path | str) -> Path:
     """
     folder = Path(folder)
     layers = adapted_layers(model)
-    tensors = {f"{_PREFIX}{name}": tensor for name, tensor in _head_tensors(model).items()}
+    settings = _common_settings(layers)
+    tensors = dict(_head_tensors(model))
     for name, layer in layers.items():
         for parameter, key in _parameter_keys(layer).items():
-            tensors[f"{_PREFIX}{name}.{key}"] = getattr(layer, parameter)
+            tensors[f"{name}.{key}"] = getattr(layer, parameter)
     ours = {
-        "labels": [model.config.id2label[i] for i in range(model.config.num_labels)],
+        "labels": _labels(model),
         "base_fingerprint": base_fingerprint(model),
+        "settings": settings,
     }
     content = save(
-        {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()},
-        metadata={"format": "pt", _METADATA_KEY: json.dumps(ours)},
+        {PREFIX + name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+        metadata={"format": "pt", METADATA_KEY: json.dumps(ours)},
     )
-    config = json.dumps(_describe(model, layers), indent=2, sort_keys=True)
+    config = json.dumps(_describe(model, layers) | settings, indent=2, sort_keys=True)
     write_atomically(folder / WEIGHTS_FILE, content)
     write_atomically(folder / CONFIG_FILE, config.encode())
     return folder
@@ -114,51 +118,34 @@ def load_adapter(
 
     Raises:
         AdapterError: says which of these: a file missing, truncated, not safetensors or
-            pickled; no rank or alpha; an unknown variant; another base model or other labels;
-            tensors missing, left over, of the wrong shape or not finite; no head.
+            pickled; no rank or alpha; a value of the wrong type; an unknown variant; another
+            base model, task or other labels; tensors missing, left over, of the wrong shape or
+            not finite; no head.
     """
-    file = _read(Path(folder))
-    if adapted_layers(model):
-        raise AdapterError("The model has adapters already. Load the base model anew.")
+    file = read_adapter(Path(folder))
     if not allow_other_base:
         _check_base(file, model)
-    _check_labels(file, model)
-    names = _target_names(file, model)
-    expected = _expected_shapes(file, model, names)
-    _check_tensors(file, expected)
-
-    kind = file.config["peft_type"]
-    if kind == LORA:
-        apply_lora(model, _lora_config(file, names))
-    elif kind == TWO_SIDED:
-        apply_two_sided(model, _two_sided_config(file, names))
-    else:
-        freeze(model)
-    with torch.no_grad():
-        for name, layer in adapted_layers(model).items():
-            for parameter, key in _parameter_keys(layer).items():
-                getattr(layer, parameter).copy_(file.tensors[f"{_PREFIX}{name}.{key}"])
-        for name, tensor in _head_tensors(model).items():
-            tensor.copy_(file.tensors[f"{_PREFIX}{name}"])
-    return names
+    return _put_on(file, model)
 
 
 def load_adapted_model(folder: Path | str, *, base: str | None = None) -> LoadedModel:
     """Base model, adapter and tokenizer in one call, from an adapter folder.
 
     Args:
-        base: the base model, when it is not to be found under the name in the file.
+        base: where the base model is, when it is not to be found under the name in the file.
+            Its weights must still be those that the adapter was trained on.
 
     Raises:
         AdapterError, ModelError: see ``load_adapter`` and ``load_model``.
     """
-    file = _read(Path(folder))
-    name = base or file.config.get("base_model_name_or_path")
+    file = read_adapter(Path(folder))
+    name = base or file.base_name
     if not name:
         raise AdapterError(f"{folder} does not say which base model it is for. Name the base.")
-    labels = file.metadata.get("labels") or _numbered_labels(file)
+    labels = file.labels or _numbered_labels(file)
     loaded = load_model(DEFAULT_MODEL if name == EMBEDDED_HUB_NAME else name, labels=labels)
-    load_adapter(loaded.model, folder, allow_other_base=base is not None)
+    _check_base(file, loaded.model, any_name=base is not None)
+    _put_on(file, loaded.model)
     loaded.model.eval()
     return loaded
 
@@ -178,47 +165,53 @@ def base_fingerprint(model: nn.Module) -> str:
         weights[name.replace(".base.", ".")] = tensor
     for name, tensor in sorted(weights.items()):
         digest.update(name.encode())
-        values = tensor.detach().cpu().contiguous()
+        values = tensor.detach().cpu().contiguous().flatten()
         digest.update(values.view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
+def _common_settings(layers: dict[str, AdaptedLinear]) -> dict[str, Any]:
+    """What the adapter's answers depend on besides its tensors, in PEFT's words."""
+    settings = [_settings(layer) for layer in layers.values()] or [{"peft_type": HEAD}]
+    if any(other != settings[0] for other in settings):
+        raise AdapterError(
+            "The model's adapters differ in kind, rank or alpha, which one adapter file cannot "
+            "describe. Use one configuration for all layers."
+        )
+    return settings[0]
+
+
+def _settings(layer: AdaptedLinear) -> dict[str, Any]:
+    if isinstance(layer, TwoSidedLinear):
+        return {"peft_type": TWO_SIDED, "form": layer.form, "r": layer.rank}
+    return {
+        "peft_type": LORA,
+        "r": layer.rank,
+        "lora_alpha": layer.alpha,
+        "use_rslora": layer.scaling_rule == "alpha/sqrt(r)",
+    }
+
+
 def _describe(model: nn.Module, layers: dict[str, AdaptedLinear]) -> dict[str, Any]:
-    """``adapter_config.json``: PEFT's keys for LoRA, the same style for the others."""
-    common = {
-        "task_type": "SEQ_CLS",
+    """The rest of ``adapter_config.json``: PEFT's keys for LoRA, fewer for the others."""
+    described: dict[str, Any] = {
+        "task_type": _task(model),
         "base_model_name_or_path": getattr(model, "name_or_path", "") or None,
         "modules_to_save": list(head_modules(model)),
         "inference_mode": True,
     }
     if not layers:
-        return common | {"peft_type": HEAD}
+        return described
+    described["target_modules"] = list(layers)
     first = next(iter(layers.values()))
-    common["target_modules"] = list(layers)
-    if isinstance(first, TwoSidedLinear):
-        settings = {(type(l), getattr(l, "form", ""), l.rank) for l in layers.values()}
-        described = {"peft_type": TWO_SIDED, "form": first.form, "r": first.rank}
-    else:
-        settings = {
-            (type(l), l.rank, getattr(l, "alpha", 0), getattr(l, "scaling_rule", ""))
-            for l in layers.values()
-        }
-        described = {
-            "peft_type": LORA,
-            "r": first.rank,
-            "lora_alpha": first.alpha,
+    if isinstance(first, LoRALinear):
+        described |= {
             "lora_dropout": first.dropout,
-            "use_rslora": first.scaling_rule == "alpha/sqrt(r)",
             "bias": "none",
             "fan_in_fan_out": isinstance(first.base, Conv1D),
             "init_lora_weights": True,
         }
-    if len(settings) > 1:
-        raise AdapterError(
-            "The model's adapters differ in kind, rank or alpha, which one adapter file cannot "
-            "describe. Use one configuration for all layers."
-        )
-    return common | described
+    return described
 
 
 def _parameter_keys(layer: AdaptedLinear) -> dict[str, str]:
@@ -236,152 +229,148 @@ def _head_tensors(model: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def _read(folder: Path) -> _AdapterFile:
-    if not folder.is_dir():
-        raise AdapterError(f"There is no adapter folder {folder}.")
+def _labels(model: nn.Module) -> list[str]:
+    return [model.config.id2label[i] for i in range(model.config.num_labels)]
+
+
+def _task(model: nn.Module) -> str | None:
+    """PEFT's name for what the model does, if it has one."""
+    kind = type(model).__name__
+    return next((task for ending, task in _TASKS.items() if kind.endswith(ending)), None)
+
+
+def _put_on(file: AdapterFile, model: nn.Module) -> list[str]:
+    """Check everything, then change the model."""
+    if adapted_layers(model):
+        raise AdapterError("The model has adapters already. Load the base model anew.")
+    _check_head_meaning(file, model)
+    names = _meant_layers(file, model)
+    _check_tensors(file, model, names)
     try:
-        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise AdapterError(f"{folder} has no {CONFIG_FILE}, so it is not an adapter.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise AdapterError(f"{folder / CONFIG_FILE} is not valid JSON: {error}") from None
-    if not isinstance(config, dict):
-        raise AdapterError(f"{folder / CONFIG_FILE} must hold a JSON object.")
-    _check_variant(config)
-    weights = folder / WEIGHTS_FILE
-    if not weights.is_file():
-        pickled = [f.name for f in folder.iterdir() if f.suffix in {".bin", ".pt", ".pth"}]
-        detail = f" {pickled[0]} is pickled, and unpickling can run code: refused." if pickled else ""
-        raise AdapterError(f"{folder} has no {WEIGHTS_FILE}.{detail}")
-    try:
-        with safe_open(weights, framework="pt") as opened:
-            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
-            metadata = json.loads((opened.metadata() or {}).get(_METADATA_KEY, "{}"))
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
-        raise AdapterError(
-            f"{weights} is truncated or not a safetensors file ({error}). Copy it again."
-        ) from None
-    return _AdapterFile(folder, config, tensors, metadata)
+        if file.kind == LORA:
+            apply_lora(model, _lora_config(file, names))
+        elif file.kind == TWO_SIDED:
+            apply_two_sided(model, _two_sided_config(file, names))
+        else:
+            freeze(model)
+    except ValueError as error:  # a rank above the layer's size, which PEFT allows
+        raise AdapterError(f"The adapter does not fit this model: {error}") from None
+    with torch.no_grad():
+        for name, layer in adapted_layers(model).items():
+            for parameter, key in _parameter_keys(layer).items():
+                getattr(layer, parameter).copy_(file.tensors[f"{PREFIX}{name}.{key}"])
+        for name, tensor in _head_tensors(model).items():
+            tensor.copy_(file.tensors[PREFIX + name])
+    return names
 
 
-def _check_variant(config: dict[str, Any]) -> None:
-    kind = config.get("peft_type")
-    if kind not in (LORA, TWO_SIDED, HEAD):
-        raise AdapterError(
-            f"The adapter's peft_type is {kind!r}; this workbench reads {LORA}, {TWO_SIDED} and "
-            f"{HEAD}."
-        )
-    unknown = sorted(k for k, v in config.items() if k not in _UNDERSTOOD and v)
-    if config.get("bias", "none") != "none":
-        unknown.append("bias")
-    if config.get("init_lora_weights", True) not in (True, False, "gaussian"):
-        unknown.append("init_lora_weights")  # PiSSA, OLoRA and the like change the base weights
-    if unknown:
-        raise AdapterError(
-            "The adapter is a LoRA variant that is not implemented here: "
-            + ", ".join(f"{k} = {config[k]!r}" for k in unknown)
-            + ". Reading it as plain LoRA would give wrong answers."
-        )
-    needed = {LORA: ("r", "lora_alpha", "target_modules"), TWO_SIDED: ("r", "form"), HEAD: ()}
-    for key in needed[kind]:
-        if config.get(key) is None:
-            what = {"r": "rank (r)", "lora_alpha": "alpha (lora_alpha)"}.get(key, key)
-            raise AdapterError(f"{CONFIG_FILE} does not give the adapter's {what}.")
-    if kind == LORA:
-        rank, alpha = config["r"], config["lora_alpha"]
-        if not (isinstance(rank, int) and rank > 0 and isinstance(alpha, int | float) and alpha > 0):
-            raise AdapterError(f"The adapter's rank {rank!r} and alpha {alpha!r} must be positive.")
-
-
-def _check_base(file: _AdapterFile, model: nn.Module) -> None:
-    told = file.metadata.get("base_fingerprint")
-    name, own = file.config.get("base_model_name_or_path"), getattr(model, "name_or_path", "")
-    if told:
-        differs = told != base_fingerprint(model)
+def _check_base(file: AdapterFile, model: nn.Module, *, any_name: bool = False) -> None:
+    name, own = file.base_name, getattr(model, "name_or_path", "")
+    if file.base_fingerprint:
+        differs = file.base_fingerprint != base_fingerprint(model)
     else:  # written by PEFT, which records the name alone
-        differs = bool(name and own and name != own)
+        differs = bool(name and own and name != own) and not any_name
     if differs:
         raise AdapterError(
             f"The adapter was trained on another base model: {name or 'unnamed'}, not "
             f"{own or 'this one'}, or the base weights have changed. On a different base its "
-            "answers mean nothing. If you are sure, pass allow_other_base=True."
+            "answers mean nothing. If you are sure, use load_adapter with allow_other_base=True."
         )
 
 
-def _check_labels(file: _AdapterFile, model: nn.Module) -> None:
-    told = file.metadata.get("labels")
-    own = [model.config.id2label[i] for i in range(model.config.num_labels)]
-    if told and told != own:
-        raise AdapterError(f"The adapter's head answers {told}; this model's classes are {own}.")
+def _check_head_meaning(file: AdapterFile, model: nn.Module) -> None:
+    """The same numbers of outputs can mean other classes, or tokens instead of sentences."""
+    task, own_task = file.config.get("task_type"), _task(model)
+    if task and own_task and task != own_task:
+        raise AdapterError(f"The adapter's task is {task}; this model's is {own_task}.")
+    own = _labels(model)
+    if file.labels and file.labels != own:
+        raise AdapterError(
+            f"The adapter's head answers {file.labels}; this model's classes are {own}."
+        )
 
 
-def _target_names(file: _AdapterFile, model: nn.Module) -> list[str]:
-    """Which of the model's layers the configuration means, by PEFT's rules."""
-    targets = file.config.get("target_modules")
-    if file.config["peft_type"] == HEAD:
+def _meant_layers(file: AdapterFile, model: nn.Module) -> list[str]:
+    """The layers that the configuration means by PEFT's rules, in the model's order.
+
+    A text is one regular expression, a list holds names or suffixes, and a name that matches
+    nothing is passed over: PEFT itself writes names of the head when told "all-linear". That
+    hides no mistake, since the tensors in the file must belong to just these layers.
+    """
+    if file.kind == HEAD:
         return []
-    layers = file.config.get("layers_to_transform")
-    if isinstance(layers, int):
-        layers = [layers]
-    try:
-        # PEFT takes a text for one regular expression and a list for names or suffixes.
-        names = (targets,) if isinstance(targets, str) else tuple(targets)
-        return find_targets(model, names, "all" if layers is None else layers)
-    except TargetError as error:
-        raise AdapterError(f"The adapter does not fit this model. {error}") from None
+    linear_layers = find_targets(model, (".*",))
+    targets, numbers = file.config["target_modules"], file.config.get("layers_to_transform")
+    if targets == ALL_LINEAR:
+        meant = linear_layers
+    elif isinstance(targets, str):
+        try:
+            meant = [name for name in linear_layers if re.fullmatch(targets, name)]
+        except (re.error, OverflowError, RecursionError) as error:
+            raise AdapterError(
+                f"The adapter's target_modules {targets!r} is no regular expression: {error}"
+            ) from None
+    else:
+        suffixes = tuple(f".{target}" for target in targets)
+        meant = [name for name in linear_layers if f".{name}".endswith(suffixes)]
+    if numbers not in (None, []):
+        chosen = [numbers] if isinstance(numbers, int) else numbers
+        meant = [name for name in meant if layer_number(name) in chosen]
+    if not meant:
+        where = "" if numbers is None else f" in layers {numbers}"
+        raise AdapterError(
+            f"The adapter is for layers {targets!r}{where}, which this model does not have. Its "
+            f"linear layers are {', '.join(sorted(set(map(name_pattern, linear_layers))))}."
+        )
+    return meant
 
 
-def _expected_shapes(
-    file: _AdapterFile, model: nn.Module, names: list[str]
-) -> dict[str, tuple[int, ...]]:
-    shapes = {_PREFIX + n: tuple(t.shape) for n, t in _head_tensors(model).items()}
-    rank = file.config.get("r")
+def _lora_shapes(file: AdapterFile, out: int, in_: int) -> dict[str, tuple[int, ...]]:
+    rank = file.config["r"]
+    return {"lora_A.weight": (rank, in_), "lora_B.weight": (out, rank)}
+
+
+def _two_sided_shapes(file: AdapterFile, out: int, in_: int) -> dict[str, tuple[int, ...]]:
+    rank = file.config["r"]
+    factors = {
+        "low-rank": {"P": (out, rank), "Q": (rank, out), "R": (in_, rank), "S": (rank, in_)},
+        "diagonal": {"u": (out,), "v": (in_,)},
+        "dense": {"U": (out, out), "V": (in_, in_)},
+    }[file.config["form"]]
+    return {f"two_sided_{name}": shape for name, shape in factors.items()}
+
+
+def _check_tensors(file: AdapterFile, model: nn.Module, names: list[str]) -> None:
+    """The file must hold the head and the adapters of these layers: no less, no more."""
+    head = {PREFIX + name: tuple(tensor.shape) for name, tensor in _head_tensors(model).items()}
+    expected = dict(head)
+    shapes_of = _lora_shapes if file.kind == LORA else _two_sided_shapes
     for name in names:
         base = model.get_submodule(name)
         out, in_ = base.weight.T.shape if isinstance(base, Conv1D) else base.weight.shape
-        if file.config["peft_type"] == LORA:
-            sides = {"lora_A.weight": (rank, in_), "lora_B.weight": (out, rank)}
-        else:
-            sides = {
-                "low-rank": {"P": (out, rank), "Q": (rank, out), "R": (in_, rank), "S": (rank, in_)},
-                "diagonal": {"u": (out,), "v": (in_,)},
-                "dense": {"U": (out, out), "V": (in_, in_)},
-            }.get(file.config["form"])
-            if sides is None:
-                raise AdapterError(f"The two-sided form {file.config['form']!r} is unknown.")
-            sides = {f"two_sided_{side}": shape for side, shape in sides.items()}
-        shapes |= {f"{_PREFIX}{name}.{key}": shape for key, shape in sides.items()}
-    return shapes
+        for key, shape in shapes_of(file, out, in_).items():
+            expected[f"{PREFIX}{name}.{key}"] = shape
 
-
-def _check_tensors(file: _AdapterFile, expected: dict[str, tuple[int, ...]]) -> None:
-    missing = sorted(expected.keys() - file.tensors.keys())
-    adapter_keys = (".lora_A.weight", ".lora_B.weight")
-    head_missing = [k for k in missing if not k.endswith(adapter_keys) and ".two_sided_" not in k]
-    if head_missing:
+    if lost := sorted(head.keys() - file.tensors.keys()):
         raise AdapterError(
             "The classification head is not in the file, so the model would answer at random: "
-            f"{_some(head_missing)} missing. Save the adapter again with its head."
+            f"{_some(lost)} missing. Save the adapter again with its head."
         )
-    if missing:
+    if missing := sorted(expected.keys() - file.tensors.keys()):
         raise AdapterError(f"{len(missing)} tensors are missing from the file: {_some(missing)}.")
-    extra = sorted(file.tensors.keys() - expected.keys())
-    if extra:
+    if extra := sorted(file.tensors.keys() - expected.keys()):
         raise AdapterError(
             f"{len(extra)} tensors in the file belong to no part of this model: {_some(extra)}."
         )
     for key, shape in expected.items():
-        tensor = file.tensors[key]
-        if tuple(tensor.shape) != shape:
+        if tuple(file.tensors[key].shape) != shape:
             raise AdapterError(
-                f"{key} has shape {tuple(tensor.shape)}, but this model and the adapter's "
-                f"configuration need {shape}."
+                f"{key} has shape {tuple(file.tensors[key].shape)}, but this model and the "
+                f"adapter's configuration need {shape}."
             )
-        if not torch.isfinite(tensor).all():
-            raise AdapterError(f"{key} holds NaN or infinite values: its training diverged.")
 
 
-def _lora_config(file: _AdapterFile, names: list[str]) -> LoraConfig:
+def _lora_config(file: AdapterFile, names: list[str]) -> LoraConfig:
     return LoraConfig(
         rank=file.config["r"],
         alpha=file.config["lora_alpha"],
@@ -391,23 +380,23 @@ def _lora_config(file: _AdapterFile, names: list[str]) -> LoraConfig:
     )
 
 
-def _two_sided_config(file: _AdapterFile, names: list[str]) -> TwoSidedConfig:
+def _two_sided_config(file: AdapterFile, names: list[str]) -> TwoSidedConfig:
     return TwoSidedConfig(
         form=file.config["form"], rank=file.config["r"], target_modules=tuple(names)
     )
 
 
-def _numbered_labels(file: _AdapterFile) -> list[str]:
+def _numbered_labels(file: AdapterFile) -> list[str]:
     """Placeholder names for a file that names no labels: one for each output of its head."""
-    outputs = [t.shape[0] for k, t in file.tensors.items() if k.endswith(("classifier.weight", "out_proj.weight", "score.weight"))]  # fmt: skip
-    if not outputs:
-        raise AdapterError(
-            "The classification head is not in the file, so the model would answer at random. "
-            "Save the adapter again with its head."
-        )
-    return [f"LABEL_{i}" for i in range(min(outputs))]
+    for key, tensor in file.tensors.items():
+        if key.endswith(_OUTPUT_LAYERS) and tensor.dim() == 2:
+            return [f"LABEL_{i}" for i in range(tensor.shape[0])]
+    raise AdapterError(
+        "The classification head is not in the file, so the model would answer at random. Save "
+        "the adapter again with its head."
+    )
 
 
 def _some(keys: list[str]) -> str:
-    shown = ", ".join(key.removeprefix(_PREFIX) for key in keys[:3])
+    shown = ", ".join(key.removeprefix(PREFIX) for key in keys[:3])
     return shown if len(keys) <= 3 else f"{shown} and {len(keys) - 3} more"

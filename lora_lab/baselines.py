@@ -39,7 +39,9 @@ def evaluate_vader(data: DatasetDict, split: str = "test") -> Evaluation:
     negative, positive = names.index("negative"), names.index("positive")
     if "neutral" in names:
         between, band = names.index("neutral"), VADER_NEUTRAL_BAND
-        predictions = np.where(scores >= band, positive, np.where(scores <= -band, negative, between))
+        predictions = np.where(
+            scores >= band, positive, np.where(scores <= -band, negative, between)
+        )
     else:
         between = _majority(data)
         predictions = np.where(scores > 0, positive, np.where(scores < 0, negative, between))

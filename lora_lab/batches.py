@@ -49,17 +49,29 @@ class TokenisedText:
 def tokenise(
     tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int = 128
 ) -> TokenisedText:
-    """Token numbers of each text, at most ``max_length`` of them."""
+    """Token numbers of each text, at most ``max_length`` of them and at least one.
+
+    Raises:
+        TypeError: one text instead of a list: its letters would be taken for texts.
+    """
+    if isinstance(texts, str):
+        raise TypeError(f"Expected a list of texts, got one text. Write [{texts[:20]!r}].")
+    if len(texts) == 0:
+        return TokenisedText([], 0, tokenizer.pad_token_id)
     full = tokenizer(list(texts), return_attention_mask=False, verbose=False)["input_ids"]
     truncated = sum(len(ids) > max_length for ids in full)
     if truncated:
         full = tokenizer(
             list(texts), truncation=True, max_length=max_length, return_attention_mask=False
         )["input_ids"]
-    return TokenisedText([list(ids) for ids in full], truncated, tokenizer.pad_token_id)
+    # GPT-2's tokenizer adds nothing to a text, so an empty one has no tokens at all.
+    pad = tokenizer.pad_token_id
+    return TokenisedText([list(ids) or [pad] for ids in full], truncated, pad)
 
 
-def training_batches(text: TokenisedText, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+def training_batches(
+    text: TokenisedText, batch_size: int, seed: int, epoch: int
+) -> list[list[int]]:
     """Row numbers of each batch of one epoch: shuffled, yet of like length within a batch.
 
     Depends on nothing but the arguments, so an interrupted epoch can be taken up again.

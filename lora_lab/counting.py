@@ -236,9 +236,11 @@ def _measure_one_block(
     if not all(same_in_every_block(name, model) for name in split_names(config.target_modules)):
         return None
     # "all" stays, since it means layers outside the blocks too.
-    layers = "all" if config.layers == "all" else (0,)
+    means_all = isinstance(config.layers, str) and config.layers.strip() == "all"
     try:
-        return _measure(model, replace(config, layers=layers), blocks, len(chosen))
+        return _measure(
+            model, replace(config, layers="all" if means_all else (0,)), blocks, len(chosen)
+        )
     except TargetError:
         return None
 

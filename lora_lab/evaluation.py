@@ -124,10 +124,11 @@ def evaluate_predictions(
         probabilities: (N, C), rows summing to one, if the method has them.
 
     Raises:
-        ValueError: no examples, lengths that differ, indices out of range.
+        ValueError: no examples, lengths that differ, indices out of range; probabilities of
+            another shape, not finite or not summing to one.
     """
     y, p = np.asarray(labels), np.asarray(predictions)
-    if y.size == 0 or y.shape != p.shape:
+    if y.size == 0 or y.ndim != 1 or y.shape != p.shape:
         raise ValueError(
             f"Need as many predictions as labels and at least one; got {p.size} and {y.size}."
         )
@@ -136,6 +137,8 @@ def evaluate_predictions(
             raise ValueError(
                 f"A {what} lies outside 0 .. {len(names) - 1}: the classes are {list(names)}."
             )
+    if probabilities is not None:
+        _check_probabilities(probabilities, (len(y), len(names)))
     indices = list(range(len(names)))
     correct = int((y == p).sum())
     precision, recall, f1, support = precision_recall_fscore_support(
@@ -189,6 +192,18 @@ def calibration_error(bins: Sequence[CalibrationBin]) -> float:
     """Mean distance between confidence and accuracy, weighted by count (Guo et al. 2017)."""
     total = sum(b.count for b in bins)
     return sum(b.count * abs(b.confidence - b.accuracy) for b in bins) / total
+
+
+def _check_probabilities(probabilities: np.ndarray, shape: tuple[int, int]) -> None:
+    if probabilities.shape != shape:
+        raise ValueError(
+            f"The probabilities have shape {probabilities.shape}; {shape[0]} examples and "
+            f"{shape[1]} classes need {shape}."
+        )
+    if not np.isfinite(probabilities).all():
+        raise ValueError("Some probabilities are NaN or infinite: the model's training diverged.")
+    if (probabilities < 0).any() or (np.abs(probabilities.sum(axis=1) - 1) > 1e-3).any():
+        raise ValueError("Each example's probabilities must be at least 0 and sum to 1.")
 
 
 def _log_loss(labels: np.ndarray, probabilities: np.ndarray, indices: list[int]) -> float:

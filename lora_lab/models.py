@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from datasets import ClassLabel, DatasetDict
+from datasets import ClassLabel, Dataset, DatasetDict
+from safetensors import SafetensorError
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -40,7 +41,7 @@ class LoadedModel(NamedTuple):
 def load_model(
     name: str | os.PathLike[str] = DEFAULT_MODEL,
     *,
-    labels: DatasetDict | Sequence[str],
+    labels: DatasetDict | Dataset | Sequence[str],
     seed: int = 0,
     pretrained: bool = True,
     new_head: bool = True,
@@ -70,9 +71,12 @@ def load_model(
         label2id={label: i for i, label in enumerate(names)},
     )
     with _explain_failure(name), _quiet(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        _check_tokenizer(name, tokenizer)
         if pretrained:
+            # Not the seed: what the weights lack besides the head (a pooler) belongs to the
+            # base, which must be the same whenever an adapter is put back on it.
+            _seed(0)
             model, report = AutoModelForSequenceClassification.from_pretrained(
                 source,
                 use_safetensors=True,
@@ -87,30 +91,32 @@ def load_model(
                 _draw_head(model, seed)
         else:
             config = AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
+            _seed(seed)
             model = AutoModelForSequenceClassification.from_config(config)
-    if tokenizer.pad_token is None:  # GPT-2 was trained without padding
-        tokenizer.pad_token = tokenizer.eos_token
     model.config.pad_token_id = tokenizer.pad_token_id
     model.name_or_path = model.config._name_or_path = base_name(name)
     return LoadedModel(model.eval(), tokenizer)
 
 
-def label_names(labels: DatasetDict | Sequence[str]) -> list[str]:
+def label_names(labels: DatasetDict | Dataset | Sequence[str]) -> list[str]:
     """Names of the classes, from data or given.
 
     Raises:
-        ModelError: fewer than two, repeated, or data whose ``label`` is not a class label.
+        ModelError: fewer than two, repeated or empty, a single text, or data whose ``label``
+            is not a class label.
     """
-    if isinstance(labels, dict):
-        feature = next(iter(labels.values())).features.get("label")
+    if isinstance(labels, dict):  # a DatasetDict: any split will do
+        labels = next(iter(labels.values()), ())
+    if isinstance(labels, Dataset):
+        feature = labels.features.get("label")
         if not isinstance(feature, ClassLabel):
             raise ModelError(
                 "The data has no 'label' column of class labels, so the head's size is unknown. "
                 "Load it with lora_lab.load_data, or pass the label names."
             )
         labels = feature.names
-    names = [str(label) for label in labels]
-    if len(names) < 2 or len(set(names)) < len(names):
+    names = [labels] if isinstance(labels, str) else [str(label) for label in labels]
+    if len(names) < 2 or len(set(names)) < len(names) or not all(map(str.strip, names)):
         raise ModelError(f"A classifier needs at least two different labels, got {names}.")
     return names
 
@@ -149,7 +155,8 @@ def _check_weights(name: object, model: nn.Module, report: dict, *, head_is_new:
     heads = tuple(f"{head}." for head in head_modules(model)) if head_is_new else ()
     missing = [key for key in report["missing_keys"] if not key.startswith(heads)]
     # Many masked-language-model checkpoints come without the pooler that a classifier needs.
-    missing = [key for key in missing if ".pooler." not in key]
+    if head_is_new:
+        missing = [key for key in missing if ".pooler." not in key]
     mismatched = [key[0] if isinstance(key, tuple) else key for key in report["mismatched_keys"]]
     mismatched = [key for key in mismatched if not str(key).startswith(heads)]
     if missing or mismatched:
@@ -160,9 +167,32 @@ def _check_weights(name: object, model: nn.Module, report: dict, *, head_is_new:
         )
 
 
+def _check_tokenizer(name: object, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Make sure that there are words and a padding token."""
+    # Without tokenizer files transformers makes one that turns every word into "unknown".
+    if len(tokenizer) <= len(set(tokenizer.all_special_ids)):
+        raise ModelError(
+            f"The model {name!s} comes without a tokenizer's vocabulary. Put its tokenizer files "
+            "(tokenizer.json, tokenizer_config.json) next to config.json."
+        )
+    if tokenizer.pad_token is None:  # GPT-2 was trained without padding
+        tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.pad_token is None:
+        raise ModelError(
+            f"The tokenizer of {name!s} has neither a padding nor an end token, so sentences of "
+            "different length cannot be put into one batch. Set pad_token in its "
+            "tokenizer_config.json."
+        )
+
+
+def _seed(seed: int) -> None:
+    """Seed the CPU's generator alone, the one that ``fork_rng(devices=[])`` puts back."""
+    torch.default_generator.manual_seed(seed)
+
+
 def _draw_head(model: nn.Module, seed: int) -> None:
     """Draw the head anew, so that it depends on the seed alone and never on a checkpoint."""
-    torch.manual_seed(seed)
+    _seed(seed)
     std = getattr(model.config, "initializer_range", 0.02)
     for head in head_modules(model).values():
         for module in head.modules():
@@ -183,9 +213,14 @@ def _explain_failure(name: object) -> Iterator[None]:
             f"'{DEFAULT_MODEL}' or a local folder with config.json, tokenizer files and "
             "model.safetensors (pickled weights are refused)."
         ) from error
-    except ModelError:
+    except (ModelError, MemoryError):
         raise
-    except (ValueError, KeyError) as error:
+    except SafetensorError as error:
+        raise ModelError(
+            f"The weights of {name!s} are truncated or not a safetensors file ({error}). Copy "
+            "them again."
+        ) from error
+    except Exception as error:  # transformers lets many kinds through for a broken config.json
         raise ModelError(
             f"The model {name!s} cannot be used as a text classifier: {error}"
         ) from error

@@ -22,7 +22,7 @@ def predict_probabilities(
     batch_size: int = 64,
     max_length: int = 128,
 ) -> np.ndarray:
-    """Softmax probabilities of each text, in the order given. Shape (N, C).
+    """Softmax probabilities of each text, in the order given. Shape (N, C), also for N = 0.
 
     The model is put in eval mode for the call, and every module back as it was after it.
     """
@@ -40,7 +40,7 @@ def evaluate(
     """Score the model on a data set with ``text`` and ``label`` columns.
 
     Raises:
-        ValueError: the data's classes are not the model's, by name and order.
+        ValueError: the data's classes are not the model's, by name and order, or no examples.
     """
     text = tokenise(tokenizer, dataset["text"], max_length)
     return evaluate_tokenised(model, text, dataset, batch_size)

@@ -81,6 +81,8 @@ def find_targets(
     Raises:
         TargetError: a name or layer that matches nothing; the message lists what there is.
     """
+    if isinstance(layers, str):
+        layers = layers.strip()
     linear_layers = _linear_layers(model)
     chosen_layers = choose_layers(layers, layer_count(model))
     in_blocks = [name for name in linear_layers if layer_number(name) is not None]

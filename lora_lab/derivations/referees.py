@@ -105,7 +105,7 @@ def symbolic(derivation: Derivation, inputs: Inputs, g: Tensor) -> dict[str, Ten
         at_point = dict(zip(symbols, point[name], strict=True))
         h = derivation.symbolic_value(sympy, **point | {name: symbols})
         loss = sum(g_i * h_i for g_i, h_i in zip(weights, h, strict=True))
-        found[name] = _rounded(loss.diff(v).subs(at_point) for v in symbols)
+        found[name] = _rounded(loss.diff(v).xreplace(at_point) for v in symbols)
     shapes = {name: inputs[name].shape for name in derivation.variables} | {VALUE: g.shape}
     return {name: t.reshape(1, *shapes[name]) for name, t in found.items()}
 

@@ -43,7 +43,8 @@ def test_without_scaling_or_B_it_is_the_base_layer(layer):
 
 
 def test_forward_is_the_papers_formula_for_each_example(layer):
-    h, bias = lora.forward(**layer, bias=(b := normal(OUT))), b
+    bias = normal(OUT)
+    h = lora.forward(**layer, bias=bias)
     W, A, B = layer["W"], layer["A"], layer["B"]
     for row, expected in zip(layer["x"].reshape(-1, IN), h.reshape(-1, OUT), strict=True):
         torch.testing.assert_close(W @ row + bias + SCALING * B @ (A @ row), expected)

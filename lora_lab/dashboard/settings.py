@@ -1,0 +1,303 @@
+"""What can be set, said once: this list drives the form, the address and the presets."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+from lora_lab.adapt import LoraConfig, TwoSidedConfig
+from lora_lab.architectures import configuration
+from lora_lab.models import DEFAULT_MODEL
+from lora_lab.runs import LEARNING_RATES, DataConfig, Method, RunConfig
+from lora_lab.targets import ALL_LINEAR, SHORT_NAMES, choose_layers
+from lora_lab.training import TrainConfig
+
+METHODS: tuple[str, ...] = get_args(Method)
+WITH_RANK = ("lora", "two-sided")
+ALL = "all"
+
+_MODEL = configuration(DEFAULT_MODEL)
+LAYERS: int = _MODEL.num_hidden_layers
+TARGETS: tuple[str, ...] = tuple(SHORT_NAMES[_MODEL.model_type])
+
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One thing to choose.
+
+    Attributes:
+        name: in the address and as the form's key.
+        group: heading in the form.
+        methods: for which it means something; the form hides it for the others.
+        by_method: defaults that depend on the method.
+    """
+
+    name: str
+    label: str
+    group: str
+    help: str = ""
+    default: Any = None
+    methods: tuple[str, ...] = METHODS
+    by_method: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def default_for(self, method: str) -> Any:
+        return self.by_method.get(method, self.default)
+
+    def write(self, value: Any) -> str:
+        """The value as text for an address."""
+        return f"{value:g}" if isinstance(value, float) else str(value)
+
+    def read(self, text: str) -> Any:
+        """The inverse of ``write``.
+
+        Raises:
+            ValueError: not a value of this setting.
+        """
+        raise TypeError(f"{type(self).__name__} does not say how it is read")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice(Setting):
+    """One of a few values; None stands for all. ``ladder``: they form a scale, so a slider."""
+
+    options: tuple[Any, ...]
+    ladder: bool = False
+
+    def write(self, value: Any) -> str:
+        return ALL if value is None else super().write(value)
+
+    def read(self, text: str) -> Any:
+        written = {self.write(option): option for option in self.options}
+        if text in written:
+            return written[text]
+        number = float(text)  # 1e-3 and 0.001 are one number
+        for option in self.options:
+            if isinstance(option, int | float) and math.isclose(option, number, rel_tol=1e-9):
+                return option
+        raise ValueError(f"{text!r} is not one of {', '.join(written)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whole(Setting):
+    """A whole number; ``steps`` are the values a slider offers."""
+
+    low: int
+    high: int
+    steps: tuple[int, ...] = ()
+
+    def read(self, text: str) -> int:
+        if not (text.isascii() and text.isdecimal() and self.low <= int(text[:9]) <= self.high):
+            raise ValueError(f"{text!r} is not a whole number from {self.low} to {self.high}")
+        return int(text[:9])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Several(Setting):
+    """At least one of a few names; all of them together have a name of their own."""
+
+    options: tuple[str, ...]
+    together: str
+
+    def write(self, value: Sequence[str]) -> str:
+        return self.together if set(value) == set(self.options) else ",".join(value)
+
+    def read(self, text: str) -> tuple[str, ...]:
+        names = self.options if text == self.together else text.split(",")
+        if not set(names) <= set(self.options):
+            raise ValueError(f"{text!r} is not made of {', '.join(self.options)}")
+        return tuple(option for option in self.options if option in names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerChoice(Setting):
+    """Layers of the model as text: "all", "top:2" or numbers from 0 such as "0,3,5"."""
+
+    count: int
+
+    def read(self, text: str) -> str:
+        text = text.strip()
+        if len(text) > 40 or re.search(r"\d{3}", text):  # "0-999999999" would be counted out
+            raise ValueError("that names no layers of this model")
+        numbers = choose_layers(text, self.count)
+        if text == ALL or text.startswith("top:"):
+            return ALL if text == ALL else f"top:{len(numbers)}"
+        return ",".join(map(str, numbers))
+
+
+_RATES = tuple(float(f"{digit}e{power}") for power in range(-5, 0) for digit in (1, 2, 5)) + (1.0,)
+
+SETTINGS: tuple[Setting, ...] = (
+    Choice(
+        name="method",
+        label="Method",
+        group="What learns",
+        default="lora",
+        options=METHODS,
+        help="LoRA adds B A to frozen matrices. Two-sided multiplies them from both sides. Head "
+        "only trains the classifier on top. Full fine-tuning trains every weight.",
+    ),
+    Whole(
+        name="rank",
+        label="Rank r",
+        group="What learns",
+        default=8,
+        low=1,
+        high=64,
+        steps=(1, 2, 4, 8, 16, 32, 64),
+        methods=WITH_RANK,
+        help="Inner dimension of the update: B is out × r, A is r × in. Any number from 1 to 64 "
+        "can be typed.",
+    ),
+    Whole(
+        name="alpha",
+        label="Alpha",
+        group="What learns",
+        default=16,
+        low=1,
+        high=256,
+        methods=("lora",),
+        help="The update is multiplied by alpha / r. Raising the rank alone makes it weaker.",
+    ),
+    LayerChoice(
+        name="layers",
+        label="Layers",
+        group="What learns",
+        default=ALL,
+        count=LAYERS,
+        methods=WITH_RANK,
+        help=f"Blocks of the network, from 0 (next to the input) to {LAYERS - 1} (top).",
+    ),
+    Several(
+        name="targets",
+        label="Matrices in each layer",
+        group="What learns",
+        default=TARGETS,
+        options=TARGETS,
+        together=ALL_LINEAR,
+        methods=WITH_RANK,
+        help="Attention: query q, key k, value v, output o. Feed-forward: up and down. All six "
+        "together are what is called all-linear.",
+    ),
+    Choice(
+        name="rate",
+        label="Learning rate",
+        group="How it learns",
+        default=LEARNING_RATES["lora"],
+        by_method=LEARNING_RATES,
+        options=_RATES,
+        ladder=True,
+        help="Peak of AdamW's rate. Changing the method sets the rate that suits it: LoRA wants "
+        "far more than full fine-tuning.",
+    ),
+    Choice(
+        name="epochs",
+        label="Epochs",
+        group="How it learns",
+        default=3,
+        options=(1, 2, 3, 4, 5, 6, 8, 10),
+        ladder=True,
+        help="Passes over the training sentences. The best one by validation is kept.",
+    ),
+    Choice(
+        name="train",
+        label="Training sentences",
+        group="How it learns",
+        default=1000,
+        options=(100, 250, 500, 1000, 2500, 5000, None),
+        ladder=True,
+        help="A subset is quick; validation and test sentences are always the same.",
+    ),
+    Whole(
+        name="seed",
+        label="Seed",
+        group="How it learns",
+        default=0,
+        low=0,
+        high=9999,
+        help="Draws the head, A, the order of the sentences and dropout. Try several: a "
+        "difference that goes away with the seed is noise.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named set of values; what it does not name is at its default."""
+
+    name: str
+    values: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
+PRESETS: tuple[Preset, ...] = (
+    Preset("LoRA on every matrix"),
+    Preset("LoRA as in the paper: r = 8 on q and v", {"targets": ("q", "v")}),
+    Preset("Smallest LoRA: r = 1, top layer", {"rank": 1, "alpha": 2, "layers": "top:1"}),
+    Preset("Two-sided U W V, r = 8", {"method": "two-sided"}),
+    Preset("Head only", {"method": "head"}),
+    Preset("Full fine-tuning", {"method": "full"}),
+    Preset("LoRA at full fine-tuning's rate", {"rate": LEARNING_RATES["full"]}),
+)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something in an address that was not used. ``setting`` is None for an unknown name."""
+
+    name: str
+    text: str
+    setting: Setting | None
+
+
+def defaults(method: str = "lora") -> Values:
+    return {s.name: s.default_for(method) for s in SETTINGS} | {"method": method}
+
+
+def preset_values(preset: Preset) -> Values:
+    return defaults(preset.values.get("method", "lora")) | dict(preset.values)
+
+
+def read_address(parameters: Mapping[str, str]) -> tuple[Values, list[Problem]]:
+    """Values from an address, and what in it could not be used."""
+    given, problems = {}, []
+    for setting in SETTINGS:
+        if setting.name in parameters:
+            try:
+                given[setting.name] = setting.read(parameters[setting.name])
+            except (ValueError, OverflowError):
+                problems.append(Problem(setting.name, parameters[setting.name], setting))
+    names = {setting.name for setting in SETTINGS}
+    problems += [Problem(n, text, None) for n, text in parameters.items() if n not in names]
+    return defaults(given.get("method", "lora")) | given, problems
+
+
+def write_address(values: Values) -> dict[str, str]:
+    """The shortest address that ``read_address`` turns into ``values``."""
+    return {
+        s.name: s.write(values[s.name])
+        for s in SETTINGS
+        if values[s.name] != (s.default if s.name == "method" else s.default_for(values["method"]))
+    }
+
+
+def run_config(values: Values) -> RunConfig:
+    """The run that the values ask for.
+
+    Raises:
+        ValueError: values that do not go together.
+    """
+    targets = ALL_LINEAR if set(values["targets"]) == set(TARGETS) else values["targets"]
+    where = dict(rank=values["rank"], target_modules=targets, layers=values["layers"])
+    return RunConfig(
+        method=values["method"],
+        data=DataConfig(train_size=values["train"]),
+        lora=LoraConfig(alpha=float(values["alpha"]), **where),
+        two_sided=TwoSidedConfig(**where),
+        train=TrainConfig(
+            epochs=values["epochs"], learning_rate=values["rate"], seed=values["seed"]
+        ),
+    )

@@ -1,0 +1,133 @@
+"""Every command from its words to its exit status; mistakes get one line and no traceback."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+
+from lora_lab.cli import main
+
+
+@pytest.fixture
+def run(capsys):
+    def call(*words: str) -> tuple[int, str, str]:
+        status = main(list(words))
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_folder, reviews_file, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli") / "run"
+    words = ["--model", tiny_folder, "--data", reviews_file, "--folder", folder]
+    words += ["--rank", 2, "--epochs", 2, "--batch-size", 16, "--learning-rate", "5e-3"]
+    assert main(["train", *map(str, words)]) == 0
+    return folder
+
+
+def test_count_gives_the_papers_number_for_gpt3(run):
+    status, out, _ = run(
+        "count", "--model", "gpt3-175b", "--rank", "8", "--targets", "q,v", "--json"
+    )
+    assert status == 0
+    assert 37_748_736 in json.loads(out).values()
+
+
+def test_count_reads_a_configuration_file(run, tiny_folder):
+    status, out, _ = run("count", "--model", str(tiny_folder), "--rank", "2", "--targets", "q")
+    assert status == 0
+    assert f"{2 * 2 * (32 + 32):,}" in out, "two layers, A (2, 32) and B (32, 2)"
+
+
+def test_check_accepts_the_derivations_and_refuses_a_mistake(run):
+    status, out, _ = run("check")
+    assert status == 0 and "exact" in out and "wrong " not in out
+    status, out, _ = run("check", "--mistake", "missing-scaling")
+    assert status == 1 and "wrong" in out
+    status, out, _ = run("check", "--mistake", "list")
+    assert status == 0 and "article-product-rule" in out
+    assert run("check", "--mistake", "nonsense")[0] == 2
+
+
+def test_train_leaves_a_run_that_evaluate_and_predict_can_use(run, trained, reviews_file):
+    status, out, _ = run(
+        "evaluate", str(trained), "--data", str(reviews_file), "--before", "--json"
+    )
+    scores = json.loads(out)
+    stored = json.loads((trained / "result.json").read_text())["test"]
+    assert status == 0
+    assert scores["after"]["confusion"] == stored["confusion"]
+    assert scores["before"]["loss"] != scores["after"]["loss"]
+    status, out, _ = run("evaluate", str(trained), "--data", str(reviews_file))
+    assert status == 0 and f"{stored['accuracy']:.3f}" in out
+
+
+@pytest.mark.parametrize("place", ["", "adapter"])
+def test_predict_reads_words_or_lines(run, trained, monkeypatch, place):
+    folder = str(trained / place)
+    status, out, _ = run("predict", folder, "the plot was superb", "--json")
+    answer = json.loads(out)
+    assert status == 0
+    assert answer["label"] == max(answer["probabilities"], key=answer["probabilities"].get)
+    assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    monkeypatch.setattr("sys.stdin", io.StringIO("the plot was superb\n\nthe cast was dull\n"))
+    status, out, _ = run("predict", folder)
+    assert status == 0 and len(out.splitlines()) == 2
+
+
+def test_train_resumes_and_never_overwrites(run, trained, reviews_file, tiny_folder):
+    words = ("train", "--folder", str(trained), "--data", str(reviews_file))
+    status, _, err = run(*words, "--model", str(tiny_folder))
+    assert status == 2 and "--resume" in err
+    status, out, _ = run("train", "--folder", str(trained), "--resume", "--json")
+    assert status == 0
+    assert json.loads(out)["trainable"] == json.loads((trained / "result.json").read_text())["trainable"]
+
+
+def test_train_takes_all_settings_from_a_file(run, trained, tmp_path):
+    values = json.loads((trained / "config.json").read_text())
+    del values["made_with"]
+    (tmp_path / "wanted.json").write_text(json.dumps(values))
+    words = ("--config", str(tmp_path / "wanted.json"), "--folder", str(tmp_path / "run"))
+    status, out, _ = run("train", *words, "--json")
+    assert status == 0
+    stored = json.loads((trained / "result.json").read_text())
+    assert json.loads(out)["test"] == stored["test"], "the same settings, the same result"
+
+
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        (["count", "--model", "bert-bsae"], "bert-base"),
+        (["count", "--targets", "quary"], "query"),
+        (["count", "--layers", "top:9"], "the model has 6"),
+        (["count", "--rank", "0"], "rank"),
+        (["train", "--data", "no-such-file.csv"], "no-such-file.csv"),
+        (["train", "--model", "./no-such-folder"], "no-such-folder"),
+        (["train", "--learning-rate", "-1"], "learning_rate"),
+        (["train", "--resume"], "--folder"),
+        (["train", "--config", "no-such.json"], "no-such.json"),
+        (["predict", "no-such-run", "text"], "no-such-run"),
+        (["evaluate", "no-such-run"], "no-such-run"),
+        (["demo", "--methods", "head,magic"], "magic"),
+    ],
+)
+def test_a_mistake_gets_a_message_that_names_it(run, tmp_path, monkeypatch, words, says):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run(*words)
+    assert status == 2
+    assert says in err and err.startswith("lora-lab: ") and "Traceback" not in err
+
+
+def test_doctor_names_what_is_missing_and_the_remedy(run, tmp_path, monkeypatch):
+    status, out, _ = run("doctor", "--json")
+    findings = {f["name"]: f for f in json.loads(out)}
+    assert findings["embedded model"]["ok"] and findings["packages"]["ok"]
+    monkeypatch.setenv("LORA_LAB_CACHE", str(tmp_path))
+    status, out, _ = run("doctor")
+    assert status == 1
+    assert "MISSING  embedded data" in out and "lora-lab fetch" in out

@@ -1,0 +1,89 @@
+"""The repository keeps its own promises: locked versions, one environment, documented commands."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def locked_versions() -> dict[str, Version]:
+    lines = (ROOT / "requirements.lock").read_text().split()
+    return {name.lower().replace("_", "-"): Version(v) for name, v in (s.split("==") for s in lines)}
+
+
+def declared() -> list[Requirement]:
+    extras = PROJECT["optional-dependencies"].values()
+    return [Requirement(text) for group in (PROJECT["dependencies"], *extras) for text in group]
+
+
+@pytest.mark.parametrize("requirement", declared(), ids=lambda r: r.name)
+def test_the_lock_pins_a_version_that_the_project_allows(requirement):
+    locked = locked_versions()[requirement.name.lower().replace("_", "-")]
+    assert locked in requirement.specifier
+
+
+def test_the_lock_pins_torch_without_a_build_tag():
+    assert locked_versions()["torch"] == Version("2.13.0")
+    assert "+" not in (ROOT / "requirements.lock").read_text()
+
+
+def test_conda_users_get_the_same_environment():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    conda = [d for d in environment["dependencies"] if isinstance(d, str)]
+    (pip,) = [d["pip"] for d in environment["dependencies"] if isinstance(d, dict)]
+    assert f"python{PROJECT['requires-python']}" in conda
+    assert "--requirement requirements.lock" in pip and "--editable ." in pip
+
+
+def test_every_module_imports_only_what_lies_below_it():
+    order = ["derivations", "layers", "targets", "adapt", "training", "runs", "dashboard"]
+    for path in (ROOT / "lora_lab").rglob("*.py"):
+        own = next((p for p in path.relative_to(ROOT / "lora_lab").with_suffix("").parts), "")
+        imported = {
+            node.module.split(".")[1]
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lora_lab.")
+        }
+        if own == "derivations":
+            assert imported <= {"derivations"}, path
+        if own in order:
+            above = set(order[order.index(own) + 1 :])
+            assert not imported & above, path
+
+
+@pytest.mark.parametrize("package, allowed", [("streamlit", "dashboard"), ("peft", None)])
+def test_some_packages_stay_where_they_belong(package, allowed):
+    for path in (ROOT / "lora_lab").rglob("*.py"):
+        if allowed and allowed in path.parts:
+            continue
+        names = {
+            name.split(".")[0]
+            for node in ast.walk(ast.parse(path.read_text()))
+            for name in (
+                [a.name for a in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or ""]
+                if isinstance(node, ast.ImportFrom)
+                else []
+            )
+        }
+        assert package not in names, path
+
+
+def test_the_readme_speaks_of_commands_that_exist():
+    readme = (ROOT / "README.md").read_text()
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    mentioned = set(re.findall(r"make ([a-z]+)", readme))
+    assert {"app", "test", "demo", "lab", "bench"} <= mentioned <= targets
+    parser_commands = set(re.findall(r'command\(\s*"([a-z]+)"', (ROOT / "lora_lab/cli.py").read_text()))
+    assert set(re.findall(r"lora-lab ([a-z]+)", readme)) <= parser_commands

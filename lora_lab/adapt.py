@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import nn
 
-from lora_lab.layers import (
-    AdaptedLinear,
+from lora_lab.choices import (
+    ALL_LINEAR,
     Backward,
     Initialisation,
-    LoRALinear,
     Scaling,
     TwoSidedForm,
+    TwoSidedInitialisation,
+)
+from lora_lab.layers import (
+    AdaptedLinear,
+    LoRALinear,
     TwoSidedLinear,
     check_lora_numbers,
     scale,
 )
-from lora_lab.targets import ALL_LINEAR, find_targets, head_modules
+from lora_lab.targets import find_targets, head_modules
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class TwoSidedConfig:
     rank: int = 8
     target_modules: str | tuple[str, ...] = ALL_LINEAR
     layers: str | tuple[int, ...] = "all"
-    init: Literal["identity", "random"] = "identity"
+    init: TwoSidedInitialisation = "identity"
     train_head: bool = True
     backward: Backward = "derived"
 

@@ -1,4 +1,8 @@
-"""The command line: ``lora-lab COMMAND``. Each command is a thin reader of the library."""
+"""The command line: ``lora-lab COMMAND``. Each command is a thin reader of the library.
+
+torch and transformers take seconds to import, so every command imports what it needs itself:
+help and mistakes in the words are answered at once.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
-from lora_lab.layers import Scaling, TwoSidedForm
-from lora_lab.targets import ALL_LINEAR
+from lora_lab.choices import ALL_LINEAR, Method, Scaling, TwoSidedForm
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,8 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
             group(sub)
         return sub
 
-    doctor = command("doctor", _doctor, "Say what is missing and how to get it.", _json_flag)
-    doctor.add_argument("--offline-ok", action="store_true", help=argparse.SUPPRESS)
+    command("doctor", _doctor, "Say what is missing and how to get it.", _json_flag)
 
     fetch = command("fetch", _fetch, "Fetch the embedded data once.")
     fetch.add_argument("--archive", type=Path, help="a local copy of vaderSentiment-0.5.zip")
@@ -62,6 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
         "evaluate", _evaluate, "Score a finished run on any data, before and after training.",
         _data_flags, _json_flag,
     )  # fmt: skip
+    evaluate.set_defaults(data=None)  # the run's own data, unless another is named
     evaluate.add_argument("folder", type=Path, help="folder of a finished run")
     evaluate.add_argument("--split", default="test", help="default: test")
     evaluate.add_argument(
@@ -72,12 +75,18 @@ def build_parser() -> argparse.ArgumentParser:
     predict.add_argument("folder", type=Path, help="folder of a finished run, or of an adapter")
     predict.add_argument("text", nargs="*", help="sentences; without any, lines of standard input")
 
-    count = command("count", _count, "Count parameters and memory exactly.", _lora_flags, _json_flag)
-    count.add_argument("--model", default="minilm", help="built-in name or a folder with config.json")
+    count = command(
+        "count", _count, "Count parameters and memory exactly.", _lora_flags, _json_flag
+    )
+    count.add_argument(
+        "--model", default="minilm", help="built-in name or a folder with config.json"
+    )
     count.add_argument("--list", action="store_true", help="list the built-in architectures")
 
     check = command("check", _check, "Check every derivation with three referees.", _json_flag)
-    check.add_argument("--mistake", metavar="NAME", help="switch a seeded mistake on ('list' shows)")
+    check.add_argument(
+        "--mistake", metavar="NAME", help="switch a seeded mistake on ('list' shows)"
+    )
 
     demo = command(
         "demo", _demo, "The main job: baselines, head only and LoRA on film reviews.",
@@ -104,8 +113,6 @@ def _data_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _method_flags(parser: argparse.ArgumentParser) -> None:
-    from lora_lab.runs import Method  # transformers takes seconds to import: only when needed
-
     parser.add_argument("--method", choices=get_args(Method), default="lora")
     parser.add_argument("--model", default="minilm", help="minilm, a local folder or a hub name")
     parser.add_argument("--form", choices=get_args(TwoSidedForm), default="low-rank")
@@ -221,7 +228,9 @@ def _train(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps({"folder": str(run.folder), **run.result}))
     else:
-        print(f"\n{run.test}\n\n{run.result['trainable']:,} trainable parameters. Run: {run.folder}")
+        print(
+            f"\n{run.test}\n\n{run.result['trainable']:,} trainable parameters. Run: {run.folder}"
+        )
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -231,7 +240,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     run = read_run(options.folder)
     loaded = load_trained(options.folder)
-    data = DataConfig(**_data_options(options)).load()
+    data = (DataConfig(**_data_options(options)) if options.data else run.config.data).load()
     if options.split not in data:
         raise ValueError(f"There is no split {options.split!r}; there are {', '.join(data)}.")
     length = run.config.train.max_length

@@ -11,7 +11,6 @@ from typing import Any
 
 from lora_lab.baselines import evaluate_majority, evaluate_vader
 from lora_lab.checkpoints import write_atomically
-from lora_lab.data import load_data
 from lora_lab.evaluation import Evaluation
 from lora_lab.listeners import ProgressBar
 from lora_lab.runs import (
@@ -73,7 +72,9 @@ def run_demo(folder: Path, config: RunConfig, methods: tuple[str, ...] = ("head"
 
 def table(summary: dict[str, Any]) -> str:
     """The summary as text: one row per method, then what the intervals allow to say."""
-    lines = [f"{'method':18}{'test accuracy':>15}{'95% interval':>19}{'trainable':>13}{'seconds':>9}"]
+    lines = [
+        f"{'method':18}{'test accuracy':>15}{'95% interval':>19}{'trainable':>13}{'seconds':>9}"
+    ]
     methods = summary["methods"]
     for row in methods.values():
         low, high = row["interval"]
@@ -94,8 +95,12 @@ def table(summary: dict[str, Any]) -> str:
 
 def _compare(first: dict[str, Any], second: dict[str, Any]) -> str:
     gap = first["test_accuracy"] - second["test_accuracy"]
-    apart = first["interval"][0] > second["interval"][1] or second["interval"][0] > first["interval"][1]
-    verdict = "the intervals do not meet" if apart else "no measurable difference: intervals overlap"
+    apart = (
+        first["interval"][0] > second["interval"][1] or second["interval"][0] > first["interval"][1]
+    )
+    verdict = (
+        "the intervals do not meet" if apart else "no measurable difference: intervals overlap"
+    )
     return f"{first['title']} against {second['title']}: {100 * gap:+.1f} points, {verdict}."
 
 

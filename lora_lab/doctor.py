@@ -41,7 +41,9 @@ def report(findings: list[dict[str, Any]]) -> str:
     """The findings as text, each problem with its remedy below it."""
     lines = []
     for finding in findings:
-        lines.append(f"{'ok     ' if finding['ok'] else 'MISSING'}  {finding['name']}: {finding['detail']}")
+        lines.append(
+            f"{'ok     ' if finding['ok'] else 'MISSING'}  {finding['name']}: {finding['detail']}"
+        )
         if not finding["ok"]:
             lines.append(f"         {finding['advice']}")
     return "\n".join(lines)

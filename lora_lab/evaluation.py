@@ -102,7 +102,8 @@ class Evaluation:
         lines.append(f"{'':{width}}  precision  recall     F1  support")
         for c in self.classes:
             lines.append(
-                f"{c.name:{width}}  {c.precision:9.3f}  {c.recall:6.3f}  {c.f1:5.3f}  {c.support:7,}"
+                f"{c.name:{width}}  {c.precision:9.3f}  {c.recall:6.3f}  {c.f1:5.3f}  "
+                f"{c.support:7,}"
             )
         lines.append("confusion matrix (rows: true, columns: predicted)")
         for c, row in zip(self.classes, self.confusion, strict=True):

@@ -155,7 +155,7 @@ def check_trainable_count(function: Callable[..., int]) -> str:
 
     LoRA on ``matrices`` square matrices (hidden x hidden) per layer, and a linear head with bias.
     """
-    for case in ((50, 3, 7, 5, 2, 3), (384, 8, 16, 6, 2, 2)):
+    for case in ((50, 3, 7, 5, 4, 3), (384, 8, 16, 6, 2, 2)):
         hidden, rank, alpha, layers, matrices, classes = case
         head = hidden * classes + classes
         side = layers * matrices * hidden * rank  # all A, or all B

@@ -10,19 +10,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, linear
 from transformers.pytorch_utils import Conv1D
 
+from lora_lab.choices import (
+    Backward,
+    Initialisation,
+    Scaling,
+    TwoSidedForm,
+    TwoSidedInitialisation,
+)
 from lora_lab.derivations import lora, losses, two_sided
-
-Backward = Literal["derived", "autograd"]
-Scaling = Literal["alpha/r", "alpha/sqrt(r)"]
-Initialisation = Literal["kaiming", "gaussian"]
-TwoSidedForm = Literal["low-rank", "diagonal", "dense"]
 
 
 class _ClosedForm(torch.autograd.Function):
@@ -294,7 +296,7 @@ class TwoSidedLinear(AdaptedLinear):
         form: TwoSidedForm = "low-rank",
         rank: int = 8,
         *,
-        init: Literal["identity", "random"] = "identity",
+        init: TwoSidedInitialisation = "identity",
         backward: Backward = "derived",
     ) -> None:
         super().__init__(base, backward)

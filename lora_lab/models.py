@@ -22,7 +22,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from lora_lab.targets import head_modules
+from lora_lab.targets import head_modules, layer_count, layer_number
 
 DEFAULT_MODEL = "minilm"
 #: What the embedded model is called on the hub: written into adapter files instead of a path.
@@ -151,7 +151,7 @@ def resolve_model(name: str | os.PathLike[str]) -> str:
 
 
 def _check_weights(name: object, model: nn.Module, report: dict, *, head_is_new: bool) -> None:
-    """Refuse weights that would leave a part of the model silently random."""
+    """Refuse weights that would leave a part of the model silently random, or out."""
     heads = tuple(f"{head}." for head in head_modules(model)) if head_is_new else ()
     missing = [key for key in report["missing_keys"] if not key.startswith(heads)]
     # Many masked-language-model checkpoints come without the pooler that a classifier needs.
@@ -159,12 +159,20 @@ def _check_weights(name: object, model: nn.Module, report: dict, *, head_is_new:
         missing = [key for key in missing if ".pooler." not in key]
     mismatched = [key[0] if isinstance(key, tuple) else key for key in report["mismatched_keys"]]
     mismatched = [key for key in mismatched if not str(key).startswith(heads)]
-    if missing or mismatched:
-        examples = ", ".join(map(str, (missing + mismatched)[:3]))
+    # A masked-language-model head left over is fine; whole layers left over are not.
+    unused = [key for key in report["unexpected_keys"] if _beyond(key, layer_count(model))]
+    if missing or mismatched or unused:
+        examples = ", ".join(map(str, (missing + mismatched + unused)[:3]))
         raise ModelError(
             f"The weights of {name!s} do not fit its configuration: {len(missing)} tensors are "
-            f"missing and {len(mismatched)} have another shape ({examples}). They would be random."
+            f"missing, {len(mismatched)} have another shape and {len(unused)} belong to layers "
+            f"that the configuration does not have ({examples})."
         )
+
+
+def _beyond(key: str, layers: int) -> bool:
+    number = layer_number(key)
+    return number is not None and number >= layers
 
 
 def _check_tokenizer(name: object, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -45,8 +45,8 @@ def learning_curves(events: Sequence[Mapping[str, Any]], title: str = "Training"
         figure, (left, right) = _figure(11, 4, columns=2)
         _title(left, f"{title}: loss", "optimiser step", "cross-entropy (nats)")
         _title(right, f"{title}: validation", "optimiser step", "accuracy, 95% interval")
-        losses = [e["loss"] for e in steps]
-        left.plot([e["step"] for e in steps], losses, "o-", color=GREY, ms=4, label="one batch")
+        batch = [e["loss"] for e in steps]
+        left.plot([e["step"] for e in steps], batch, "o-", color=GREY, ms=4, label="one batch")
         at = [e["step"] for e in epochs]
         losses = [e["validation_loss"] for e in epochs]
         left.plot(at, losses, "s-", color=BLUE, ms=8, label="validation split")
@@ -54,8 +54,8 @@ def learning_curves(events: Sequence[Mapping[str, Any]], title: str = "Training"
         _points(right, at, points, color=BLUE)
         total = max([e.get("steps", 0) for e in events] or [0])
         for axes in (left, right):
-            axes.set_xlim(0, max(total, 1) * 1.03)
-        left.set_ylim(bottom=0)
+            axes.set_xlim(0, max(total, 10) * 1.03)
+        left.set_ylim(0, 1.1 * max([0.7, *batch, *losses]))
         left.legend(frameon=False, loc="lower left")
         if not epochs:
             right.set_ylim(0, 1)
@@ -184,7 +184,7 @@ def threshold_view(
         left.plot([threshold], [at.classes[1].precision], "o", color=BLUE, ms=9)
         left.plot([threshold], [at.classes[1].recall], "o", color=ORANGE, ms=9)
         left.set_ylim(0, 1.04)
-        left.legend(frameon=False, loc="lower center")
+        left.legend(frameon=False, loc="lower left")
         draw_confusion(right, at, f"Threshold {threshold:.2f}, accuracy {at.accuracy:.3f}")
     return figure
 

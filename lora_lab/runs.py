@@ -1,11 +1,11 @@
 """A run from its configuration to its files: one folder holds everything there is to know.
 
-    config.json            what was asked for, the data's fingerprint, versions and machine
-    status.json            running, finished or failed, and why
-    metrics.jsonl          one line per event, while it trains
-    checkpoint.safetensors weights, optimiser and random state, to go on after an interruption
-    adapter/  or  model/   the trained weights (a whole model for full fine-tuning)
-    result.json            scores on validation and test, parameters, seconds
+config.json            what was asked for, the data's fingerprint, versions and machine
+status.json            running, finished or failed, and why
+metrics.jsonl          one line per event, while it trains
+checkpoint.safetensors weights, optimiser and random state, to go on after an interruption
+adapter/  or  model/   the trained weights (a whole model for full fine-tuning)
+result.json            scores on validation and test, parameters, seconds
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import psutil
 import torch
@@ -28,14 +28,12 @@ from datasets import DatasetDict
 from lora_lab.adapt import LoraConfig, TwoSidedConfig, apply_lora, apply_two_sided, freeze
 from lora_lab.adapter_files import load_adapted_model, save_adapter
 from lora_lab.checkpoints import StorageError, write_atomically
+from lora_lab.choices import Method, State
 from lora_lab.data import fingerprint, load_data
 from lora_lab.evaluation import Evaluation
 from lora_lab.listeners import MetricsFile, read_metrics
 from lora_lab.models import DEFAULT_MODEL, LoadedModel, load_model
 from lora_lab.training import Listener, TrainConfig, TrainingRun, train
-
-Method = Literal["lora", "two-sided", "head", "full"]
-State = Literal["running", "finished", "failed", "interrupted"]
 
 #: Peak learning rates that suit each method: LoRA wants far more than full fine-tuning.
 LEARNING_RATES: dict[str, float] = {"lora": 1e-3, "two-sided": 1e-3, "head": 5e-3, "full": 5e-5}
@@ -96,7 +94,12 @@ class RunConfig:
         Raises:
             ValueError: settings that do not exist, or values out of range.
         """
-        parts = {"data": DataConfig, "lora": LoraConfig, "two_sided": TwoSidedConfig, "train": TrainConfig}  # fmt: skip
+        parts = {
+            "data": DataConfig,
+            "lora": LoraConfig,
+            "two_sided": TwoSidedConfig,
+            "train": TrainConfig,
+        }
         built = {k: _build(parts[k], v) if k in parts else v for k, v in values.items()}
         return _build(cls, built)
 

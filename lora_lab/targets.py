@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-ALL_LINEAR = "all-linear"
+from lora_lab.choices import ALL_LINEAR
 
 _BERT = {
     "q": r".*\.attention\.self\.query",

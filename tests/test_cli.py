@@ -62,7 +62,7 @@ def test_train_leaves_a_run_that_evaluate_and_predict_can_use(run, trained, revi
     assert status == 0
     assert scores["after"]["confusion"] == stored["confusion"]
     assert scores["before"]["loss"] != scores["after"]["loss"]
-    status, out, _ = run("evaluate", str(trained), "--data", str(reviews_file))
+    status, out, _ = run("evaluate", str(trained))
     assert status == 0 and f"{stored['accuracy']:.3f}" in out
 
 
@@ -85,7 +85,10 @@ def test_train_resumes_and_never_overwrites(run, trained, reviews_file, tiny_fol
     assert status == 2 and "--resume" in err
     status, out, _ = run("train", "--folder", str(trained), "--resume", "--json")
     assert status == 0
-    assert json.loads(out)["trainable"] == json.loads((trained / "result.json").read_text())["trainable"]
+    assert (
+        json.loads(out)["trainable"]
+        == json.loads((trained / "result.json").read_text())["trainable"]
+    )
 
 
 def test_train_takes_all_settings_from_a_file(run, trained, tmp_path):

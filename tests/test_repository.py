@@ -18,7 +18,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 def locked_versions() -> dict[str, Version]:
     lines = (ROOT / "requirements.lock").read_text().split()
-    return {name.lower().replace("_", "-"): Version(v) for name, v in (s.split("==") for s in lines)}
+    return {
+        name.lower().replace("_", "-"): Version(v) for name, v in (s.split("==") for s in lines)
+    }
 
 
 def declared() -> list[Requirement]:
@@ -85,5 +87,17 @@ def test_the_readme_speaks_of_commands_that_exist():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     mentioned = set(re.findall(r"make ([a-z]+)", readme))
     assert {"app", "test", "demo", "lab", "bench"} <= mentioned <= targets
-    parser_commands = set(re.findall(r'command\(\s*"([a-z]+)"', (ROOT / "lora_lab/cli.py").read_text()))
+    parser_commands = set(
+        re.findall(r'command\(\s*"([a-z]+)"', (ROOT / "lora_lab/cli.py").read_text())
+    )
     assert set(re.findall(r"lora-lab ([a-z]+)", readme)) <= parser_commands
+
+
+def test_the_public_names_are_listed_once_and_importable():
+    import lora_lab
+
+    assert sorted(lora_lab.__all__) == sorted(lora_lab._HOME)
+    for name in lora_lab.__all__:
+        assert getattr(lora_lab, name).__name__ == name
+    with pytest.raises(AttributeError, match="nonsense"):
+        lora_lab.nonsense  # noqa: B018

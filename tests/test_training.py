@@ -63,9 +63,7 @@ def test_lora_learns_the_task_and_leaves_the_base_bit_for_bit(adapted, reviews):
     run = train(model, tokenizer, reviews, replace(CONFIG, epochs=6))
     assert run.history[-1]["training_loss"] < 0.8 * run.history[0]["training_loss"]
     assert run.test.interval.low > 0.5, "better than guessing"
-    assert_bitwise_equal(
-        frozen, {n: p for n, p in model.named_parameters() if not p.requires_grad}
-    )
+    assert_bitwise_equal(frozen, {n: p for n, p in model.named_parameters() if not p.requires_grad})
 
 
 def test_two_runs_with_one_seed_are_equal_to_the_last_bit(adapted, reviews, uninterrupted):

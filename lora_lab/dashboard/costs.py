@@ -53,41 +53,39 @@ def cost_of(config: RunConfig) -> Cost:
     )
 
 
-def show(cost: Cost, method: str) -> None:
-    """Four numbers, each beside what full fine-tuning needs."""
-    full = cost.counted.base_parameters + cost.counted.head_parameters
-    alike = method == "full"
-    numbers = (
-        (
-            "Trainable parameters",
-            f"{cost.trainable:,}",
-            "every one" if alike else f"full: {full:,}",
-            "The adapter's matrices and the classification head.",
-        ),
-        (
-            "Share of the model",
-            wording.share(cost.share),
+def figures(cost: Cost, method: str) -> str:
+    """Four numbers, each beside what full fine-tuning needs, as HTML."""
+    counted = cost.counted
+    full = counted.base_parameters + counted.head_parameters
+    if method == "full":
+        beside = ("every one", f"of {cost.parameters:,}", "the whole model", "of which Adam: ")
+        beside = (*beside[:3], beside[3] + wording.size(cost.memory.optimizer))
+    else:
+        beside = (
+            f"full: {full:,}",
             f"of {cost.parameters:,}",
-            "Trainable parameters among all, adapter and head included.",
-        ),
-        (
-            "File to keep",
-            wording.size(cost.file),
-            "the whole model" if alike else f"full: {wording.size(cost.counted.model_file_bytes())}",
-            "Trained weights in float32, head included.",
-        ),
-        (
-            "Training memory",
-            wording.size(cost.memory.total),
-            "weights + gradients + Adam" if alike else
-            f"full: {wording.size(cost.counted.full_memory.total)}",
-            f"Weights {wording.size(cost.memory.weights)}, gradients "
-            f"{wording.size(cost.memory.gradients)}, AdamW's two moments "
-            f"{wording.size(cost.memory.optimizer)}, in float32. Activations come on top and "
-            "depend on the length of the sentences.",
-        ),
-    )  # fmt: skip
-    for column, (label, value, beside, help) in zip(st.columns(4), numbers, strict=True):
-        column.metric(
-            label, value, beside, delta_color="off", delta_arrow="off", help=help, border=True
+            f"full: {wording.size(counted.model_file_bytes())}",
+            f"full: {wording.size(counted.full_memory.total)}",
         )
+    labels = ("Trainable parameters", "Share of the model", "File to keep", "Training memory")
+    numbers = (
+        f"{cost.trainable:,}",
+        wording.share(cost.share),
+        wording.size(cost.file),
+        wording.size(cost.memory.total),
+    )
+    cells = (
+        f'<div><div>{label}</div><div class="value">{number}</div><div>{other}</div></div>'
+        for label, number, other in zip(labels, numbers, beside, strict=True)
+    )
+    return f'<div class="figures">{"".join(cells)}</div>'
+
+
+def caption(cost: Cost) -> str:
+    """What the four numbers hold, in one sentence."""
+    memory = cost.memory
+    return (
+        f"Memory: weights {wording.size(memory.weights)}, gradients "
+        f"{wording.size(memory.gradients)}, Adam's two moments {wording.size(memory.optimizer)}, "
+        "in float32, head included; activations come on top."
+    )

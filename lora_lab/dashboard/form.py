@@ -83,7 +83,6 @@ def _whole(setting: Whole, value: int) -> None:
         help=None if setting.steps else setting.help,
         label_visibility="collapsed" if setting.steps else "visible",
         on_change=_take(setting),
-        required=True,
     )
 
 
@@ -92,7 +91,6 @@ def _several(setting: Several, value: tuple[str, ...]) -> None:
         setting.label,
         setting.options,
         selection_mode="multi",
-        required=True,
         key=_bind(setting.name, list(value)),
         help=setting.help,
         on_change=_take(setting, convert=lambda names: setting.read(",".join(names))),
@@ -118,7 +116,7 @@ def _layers(setting: LayerChoice, value: str) -> None:
     if kind == "top":
         st.select_slider(
             "How many, from the top",
-            everything[1:],
+            range(1, setting.count + 1),
             key=_bind(setting.name, int(value.partition(":")[2]), "top"),
             on_change=_take(setting, "top", lambda number: f"top:{number}"),
         )
@@ -127,7 +125,6 @@ def _layers(setting: LayerChoice, value: str) -> None:
             "Which ones",
             everything,
             selection_mode="multi",
-            required=True,
             key=_bind(setting.name, [int(n) for n in value.split(",")], "numbers"),
             on_change=_take(setting, "numbers", lambda n: ",".join(map(str, sorted(n)))),
         )
@@ -148,11 +145,15 @@ def _bind(name: str, value: Any, part: str = "") -> str:
 def _take(
     setting: Setting, part: str = "", convert: Callable[[Any], Any] = lambda value: value
 ) -> Callable[[], None]:
-    """What a widget calls when it was moved: its value goes into the settings."""
+    """What a widget calls when it was moved: its value goes into the settings.
+
+    Emptied or the last of several names taken away: that leaves the setting as it was.
+    """
     key = _key(setting.name, part)
 
     def take() -> None:
-        state.change(setting.name, convert(st.session_state[key]))
+        if st.session_state[key] not in (None, []):
+            state.change(setting.name, convert(st.session_state[key]))
 
     return take
 

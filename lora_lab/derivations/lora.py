@@ -41,7 +41,7 @@ def forward(
     """``h = W x + b + s B A (m * x)``. Shape (..., out)."""
     base = linear(x, W, bias)  # (..., out)
     low_rank = linear(_masked(x, mask), A)  # (..., rank)
-    return base + scaling * linear(low_rank, B)
+    return base + linear(scaling * low_rank, B)
 
 
 def backward(

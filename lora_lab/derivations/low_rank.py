@@ -78,7 +78,9 @@ def subspace_similarity(first: Tensor, second: Tensor) -> Tensor:
     """
     for name, basis in (("first", first), ("second", second)):
         if basis.ndim != 2 or basis.shape[1] == 0:
-            raise ValueError(f"{name} must be (d, k) with k >= 1 columns, got {tuple(basis.shape)}.")
+            raise ValueError(
+                f"{name} must be (d, k) with k >= 1 columns, got {tuple(basis.shape)}."
+            )
         gram = basis.T @ basis
         identity = torch.eye(basis.shape[1], dtype=basis.dtype, device=basis.device)
         if (gram - identity).abs().max() > 1e-3:

@@ -73,8 +73,8 @@ def low_rank_backward(
 ) -> LowRankGradients:
     """Gradients of ``h = (I + P Q) W (I + R S) x``, with ``c = W a``:
 
-        dP = g (Q c)^T     dQ = P^T g c^T     dc = g + (P Q)^T g
-        dR = da (S x)^T    dS = R^T da x^T    da = W^T dc,   dx = da + (R S)^T da
+    dP = g (Q c)^T     dQ = P^T g c^T     dc = g + (P Q)^T g
+    dR = da (S x)^T    dS = R^T da x^T    da = W^T dc,   dx = da + (R S)^T da
     """
     sx = linear(x, S)  # (..., rank)
     a = x + linear(sx, R)  # (..., in)

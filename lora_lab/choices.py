@@ -1,0 +1,14 @@
+"""The named options of a configuration. Nothing heavy is imported, so that help comes at once."""
+
+from typing import Literal
+
+Backward = Literal["derived", "autograd"]
+Scaling = Literal["alpha/r", "alpha/sqrt(r)"]
+Initialisation = Literal["kaiming", "gaussian"]
+TwoSidedForm = Literal["low-rank", "diagonal", "dense"]
+TwoSidedInitialisation = Literal["identity", "random"]
+Method = Literal["lora", "two-sided", "head", "full"]
+State = Literal["running", "finished", "failed", "interrupted"]
+
+#: Target modules: every linear layer in the numbered blocks.
+ALL_LINEAR = "all-linear"

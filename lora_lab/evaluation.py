@@ -56,7 +56,8 @@ class Evaluation:
     Attributes:
         accuracy, interval: share of right answers and its Wilson 95% interval.
         macro_f1: unweighted mean of the classes' F1.
-        loss: mean cross-entropy in nats; None for a method without probabilities.
+        loss: mean cross-entropy in nats, a probability of 0 counting as 2.2e-16; None for a
+            method without probabilities.
         calibration_error: expected calibration error in [0, 1] (Guo et al. 2017), or None.
         classes: one report per class.
         confusion: C x C counts, rows are true classes, columns predictions.

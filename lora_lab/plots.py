@@ -216,11 +216,11 @@ def disagreement(
     """Spread between the raters of a sentence against its mean rating, as a density."""
     with matplotlib.rc_context(_STYLE):
         figure, axes = _figure(9, 4.4)
-        _title(axes, title, "mean rating", "standard deviation of the ratings", grid=False)
+        below = "mean rating (dashed: 0, where the class changes)"
+        _title(axes, title, below, "standard deviation of the ratings", grid=False)
         density = axes.hexbin(ratings, spreads, gridsize=40, cmap="viridis", mincnt=1)
         figure.colorbar(density, ax=axes, label="sentences")
         axes.axvline(0, color=RED, ls="--", lw=1.5)
-        axes.set_title("dashed: rating 0, where the class changes", loc="right", fontsize=11)
     return figure
 
 

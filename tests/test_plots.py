@@ -30,7 +30,7 @@ EVENTS = [
     },
 ]
 THREE = ["negative", "neutral", "positive"]
-THREE_WAY = evaluate_predictions([0, 1, 2, 2], [0, 2, 2, 1], THREE)
+THREE_WAY = evaluate_predictions([0, 0, 1, 2, 2], [0, 1, 2, 2, 1], THREE)  # not symmetric
 
 FIGURES = {
     "curves": lambda: plots.learning_curves(EVENTS, "LoRA"),
@@ -49,7 +49,9 @@ FIGURES = {
     "histogram": lambda: plots.histogram(
         {"negative": [-3, -1], "positive": [1, 2, 2]}, np.linspace(-4, 4, 9), title="T", x="x"
     ),
-    "disagreement": lambda: plots.disagreement(RANDOM.normal(0, 2, 500), RANDOM.random(500)),
+    "disagreement": lambda: plots.disagreement(
+        RANDOM.normal(0, 2, 500), RANDOM.random(500), "How much the raters of a sentence disagree"
+    ),
 }
 
 
@@ -206,6 +208,8 @@ def test_histogram_counts_and_stacks():
     axes = figure.axes[0]
     heights = [[p.get_height() for p in group] for group in axes.containers]
     assert heights == [[2, 0], [0, 3]]
+    stacked = plots.histogram({"a": [1, 1], "b": [1]}, [0, 2], title="T", x="x").axes[0]
+    assert stacked.containers[1][0].get_y() == 2, "groups stand on one another"
     assert axes.lines[0].get_xdata() == [0, 0]
 
 

@@ -67,7 +67,10 @@ def accuracy_chart(
 
 
 def comparison_chart(scores: Mapping[str, Evaluation], chosen: str, dark: bool) -> alt.Chart:
-    """Test accuracies with their 95% intervals, one row each, ``chosen`` in colour."""
+    """Test accuracies with their 95% intervals, one row each, ``chosen`` in colour.
+
+    A name may have two lines.
+    """
     frame = pd.DataFrame(
         [
             dict(name=n, accuracy=e.accuracy, low=e.interval.low, high=e.interval.high)
@@ -85,7 +88,14 @@ def comparison_chart(scores: Mapping[str, Evaluation], chosen: str, dark: bool) 
         "name:N",
         sort=None,
         title=None,
-        axis=alt.Axis(labelLimit=330, labelFontSize=14, ticks=False, domain=False),
+        scale=alt.Scale(paddingOuter=0.4),
+        axis=alt.Axis(
+            labelExpr="split(datum.label, '\\n')",
+            labelLimit=300,
+            labelFontSize=14,
+            ticks=False,
+            domain=False,
+        ),
     )
     x = alt.X("low:Q", scale=alt.Scale(domain=reach), title="test accuracy, 95% interval",
               axis=_axis(format=".0%"))  # fmt: skip
@@ -99,18 +109,21 @@ def comparison_chart(scores: Mapping[str, Evaluation], chosen: str, dark: bool) 
     bars = base.mark_rule(strokeWidth=4, opacity=0.55).encode(x=x, x2="high:Q", tooltip=tips)
     points = base.mark_point(filled=True, size=130, opacity=1).encode(x="accuracy:Q", tooltip=tips)
     labels = base.mark_text(align="left", dx=8, fontSize=14).encode(x="high:Q", text="text:N")
-    return (bars + points + labels).properties(height=alt.Step(36))
+    return (bars + points + labels).properties(height=alt.Step(46))
 
 
 def _baselines(baselines: Mapping[str, Evaluation], scale: alt.Scale, steps: int) -> alt.Chart:
     frame = pd.DataFrame(
-        [dict(name=f"{n} {100 * e.accuracy:.1f}%", level=e.accuracy) for n, e in baselines.items()]
+        [
+            dict(name=f"{name.split()[0]} {100 * score.accuracy:.0f}%", level=score.accuracy)
+            for name, score in baselines.items()
+        ]
     )
-    frame["start"] = 0
+    frame["end"] = max(1, steps)
     base = alt.Chart(frame).encode(y=alt.Y("level:Q", scale=scale))
     rule = base.mark_rule(strokeDash=[7, 5], strokeWidth=2, color=VERMILLION)
-    text = base.mark_text(align="left", dx=5, dy=-9, fontSize=13, color=VERMILLION)
-    return rule + text.encode(x=alt.X("start:Q"), text="name:N")
+    text = base.mark_text(align="left", dx=5, fontSize=13, color=VERMILLION)
+    return rule + text.encode(x=alt.X("end:Q"), text="name:N")
 
 
 def _frame(events: list[dict[str, Any]], kind: str, columns: tuple[str, ...]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from lora_lab.checkpoints import StorageError
 from lora_lab.dashboard import charts, folders, wording
 from lora_lab.runs import Run, RunError
 
-EVERY = 1.0  # seconds between two looks
+EVERY = 2.0  # seconds between two looks: each costs the training a little
 
 
 @st.fragment(run_every=EVERY)

@@ -12,6 +12,7 @@ from lora_lab.evaluation import Evaluation
 from lora_lab.runs import Run, RunError
 
 OTHERS = 6  # other runs in the comparison
+IN_WORDS = {"Majority class": "the majority class", "VADER rules": "VADER's rules"}
 
 
 def show(run: Run) -> None:
@@ -45,7 +46,7 @@ def _finished(run: Run) -> None:
     )
     with right:
         for other, score in baselines.items():
-            st.markdown(wording.comparison(name, test, other, score))
+            st.markdown(wording.comparison(name, test, IN_WORDS[other], score))
         st.caption(
             f"{run.result['trainable']:,} trainable parameters, "
             f"{wording.duration(run.result['seconds'])} of training on "
@@ -62,7 +63,9 @@ def _comparison(run: Run, baselines: dict[str, Evaluation]) -> None:
     scores = {mine: run.test}
     for other in others:
         title = wording.run_title(other)
-        scores[title if title not in scores else f"{title} ({wording.started(other)})"] = other.test
+        scores[title if title not in scores else f"{title} ({wording.started(other.id)})"] = (
+            other.test
+        )
     dark = st.context.theme.type == "dark"
     st.altair_chart(charts.comparison_chart(scores | baselines, mine, dark))
     best = max(others, key=lambda other: other.test.accuracy, default=None)

@@ -19,6 +19,7 @@ METHODS: tuple[str, ...] = get_args(Method)
 WITH_RANK = ("lora", "two-sided")
 ALL = "all"
 
+DATA = "movie-reviews"
 _MODEL = configuration(DEFAULT_MODEL)
 LAYERS: int = _MODEL.num_hidden_layers
 TARGETS: tuple[str, ...] = tuple(SHORT_NAMES[_MODEL.model_type])
@@ -294,7 +295,7 @@ def run_config(values: Values) -> RunConfig:
     where = dict(rank=values["rank"], target_modules=targets, layers=values["layers"])
     return RunConfig(
         method=values["method"],
-        data=DataConfig(train_size=values["train"]),
+        data=DataConfig(DATA, train_size=values["train"]),
         lora=LoraConfig(alpha=float(values["alpha"]), **where),
         two_sided=TwoSidedConfig(**where),
         train=TrainConfig(

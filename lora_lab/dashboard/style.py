@@ -2,7 +2,7 @@
 
 CSS = """
 <style>
-.stMainBlockContainer {padding: 4.2rem 2rem 3rem}
+.stMainBlockContainer {padding: 4.4rem 2rem 3rem}
 [data-testid="stSidebarHeader"] {height: 2.6rem; padding-bottom: 0; margin-bottom: 0}
 [data-testid="stSidebarUserContent"] {padding-bottom: 2rem}
 .figures {display: grid; grid-template-columns: repeat(auto-fit, minmax(8.6rem, 1fr));

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import streamlit as st
 
 from lora_lab import jobs
@@ -73,7 +75,6 @@ def _run() -> None:
     _choose(run)
     if run is None:
         return
-    st.markdown(f"**{wording.plain(wording.run_title(run))}**")
     if run.state == "running":
         live.watch(run.id)
     else:
@@ -84,29 +85,37 @@ def _choose(run: Run | None) -> None:
     earlier = {r.id: r for r in folders.finished_runs()}
     if run is not None:
         earlier = {run.id: run} | earlier
-    if not earlier:
+    if run is None:
         st.info(
-            "No run yet. **Start run** trains with the settings on the left on film reviews; a "
-            "thousand sentences take about a minute on a laptop. You may close this page "
-            "meanwhile."
+            ("" if earlier else "No run yet. ") + "**Start run** trains on film reviews with the "
+            "settings on the left. The default thousand sentences take a few minutes at most on "
+            "a free laptop. You may close this page meanwhile."
         )
+    if not earlier:
         return
 
     def label(run_id: str) -> str:
         score = earlier[run_id].test
         shown = wording.percent(score.accuracy) if score else earlier[run_id].state
-        return f"{wording.started(earlier[run_id])}  {wording.run_title(earlier[run_id])}: {shown}"
+        return f"{wording.started(run_id)}  {wording.run_title(earlier[run_id])}: {shown}"
 
-    st.session_state["chosen run"] = run.id if run else None
+    # Streamlit knows an option by its label. Where a label changes, a new widget must come.
+    key = f"chosen run, {run.state if run else 'none'}"
+    st.session_state[key] = run.id if run else None
     st.selectbox(
         "Run",
         sorted(earlier, reverse=True),
         format_func=label,
-        key="chosen run",
+        key=key,
         placeholder="Show an earlier run",
         label_visibility="collapsed",
-        on_change=lambda: state.look_at(st.session_state["chosen run"] or ""),
+        on_change=lambda: _look_at(st.session_state[key], earlier),
     )
+
+
+def _look_at(run_id: str | None, known: Collection[str]) -> None:
+    if run_id in known:
+        state.look_at(run_id)
 
 
 def _unusable(problem: Problem) -> str:

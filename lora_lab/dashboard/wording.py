@@ -71,12 +71,12 @@ def run_title(run: Run) -> str:
     return ", ".join(parts)
 
 
-def started(run: Run) -> str:
-    """Day and time from the folder's name; empty for a folder named by hand."""
+def started(run_id: str) -> str:
+    """Day and time from the folder's name; a folder named by hand keeps its name."""
     try:
-        return datetime.strptime(run.id[:15], "%Y%m%d-%H%M%S").strftime("%d %b %H:%M")
+        return datetime.strptime(run_id[:15], "%Y%m%d-%H%M%S").strftime("%d %b %H:%M:%S")
     except ValueError:
-        return ""
+        return run_id
 
 
 def comparison(first: str, a: Evaluation, second: str, b: Evaluation) -> str:

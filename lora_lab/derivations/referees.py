@@ -192,8 +192,7 @@ def _judge(
 
 def _largest_differences(claim: Tensor, estimates: Tensor) -> Tensor:
     """The largest entry of ``|estimate - claim|`` for each of the k estimates. Shape (k,)."""
-    differences = (estimates - claim).abs().nan_to_num(nan=math.inf, posinf=math.inf)
-    return differences.reshape(len(estimates), -1).amax(dim=1)
+    return (estimates - claim).abs().reshape(len(estimates), -1).amax(dim=1)
 
 
 class DifferenceErrors(NamedTuple):

@@ -167,7 +167,11 @@ def test_a_vanishing_gradient_is_judged_by_absolute_size():
         inputs = right.inputs(shape, seed)
         return inputs | {"B": torch.zeros_like(inputs["B"])}
 
-    assert not wrong_variables(check(replace(right, inputs=at_the_start)))
+    rounded = with_gradients("lora", lambda d: d | {"A": d["A"] + 1e-20})
+    assert not wrong_variables(check(replace(rounded, inputs=at_the_start)))
+    # An error that no rounding explains is still one.
+    wrong = with_gradients("lora", lambda d: d | {"A": d["A"] + 1e-6})
+    assert wrong_variables(check(replace(wrong, inputs=at_the_start))) == {"A"}
 
 
 def test_a_variable_the_forward_ignores_has_gradient_zero():

@@ -61,7 +61,7 @@ def check(function: Callable[..., str]) -> Callable[..., Verdict]:
         try:
             return Verdict("solved", function(*args, **options))
         except _Open:
-            return Verdict("open", "Fill in the cell above, then run it and this one again.")
+            return Verdict("open", "Replace the ... in your function, then run the cell again.")
         except _Wrong as wrong:
             return Verdict("wrong", str(wrong))
 

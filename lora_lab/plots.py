@@ -174,18 +174,18 @@ def threshold_view(
     hits = (said & (y == 1)).sum(axis=1)
     recall = hits / max((y == 1).sum(), 1)
     precision = np.where(said.any(axis=1), hits / np.maximum(said.sum(axis=1), 1), np.nan)
-    name = at.classes[1].name
     with matplotlib.rc_context(_STYLE):
         figure, (left, right) = _figure(11, 4.6, columns=2)
-        _title(left, f"The class '{name}'", f"threshold on P({name})", "precision, recall")
+        name = at.classes[1].name
+        _title(left, f"Class '{name}'", f"threshold on P({name})", "precision, recall")
         left.plot(grid, precision, color=BLUE, label="precision")
         left.plot(grid, recall, color=ORANGE, ls="-.", label="recall")
         left.axvline(threshold, color=GREY, ls="--", lw=1.5)
-        left.plot([threshold], [at.classes[1].precision], "o", color=BLUE, ms=9)
-        left.plot([threshold], [at.classes[1].recall], "o", color=ORANGE, ms=9)
+        for value, colour in ((at.classes[1].precision, BLUE), (at.classes[1].recall, ORANGE)):
+            left.plot([threshold], [value], "o", color=colour, ms=9)
         left.set_ylim(0, 1.04)
         left.legend(frameon=False, loc="lower left")
-        draw_confusion(right, at, f"Threshold {threshold:.2f}, accuracy {at.accuracy:.3f}")
+        draw_confusion(right, at, f"At {threshold:.2f}: accuracy\n{at.accuracy:.3f} {at.interval}")
     return figure
 
 

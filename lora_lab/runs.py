@@ -327,7 +327,9 @@ def _is_alive(status: dict[str, Any]) -> bool:
         return True  # another machine's process cannot be looked at from here
     try:
         # A process number alone may have been given to another program since.
-        return psutil.Process(status["pid"]).create_time() == status["process_started"]
+        process = psutil.Process(status["pid"])
+        same = process.create_time() == status["process_started"]
+        return same and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 

@@ -132,7 +132,8 @@ def choose_layers(layers: str | Sequence[int], count: int) -> tuple[int, ...]:
         for part in text.split(","):
             if not (span := re.fullmatch(r"\s*(\d+)(?:\s*-\s*(\d+))?\s*", part)):
                 raise TargetError(f"layers is {layers!r}, which cannot be read. {advice}")
-            numbers.extend(range(int(span[1]), int(span[2] or span[1]) + 1))
+            first, last = int(span[1]), int(span[2] or span[1])
+            numbers.extend(range(first, min(last, count) + 1))  # past the end is one error, not 1e9
     else:
         numbers = list(layers)
     wrong = [

@@ -353,6 +353,13 @@ def test_a_weight_is_missing(folder: Path) -> None:
         load_model(folder, labels=LABELS)
 
 
+def test_a_trained_head_needs_the_pooler_that_it_was_trained_on(folder: Path) -> None:
+    edit_weights(folder, lambda t: [t.pop(f"bert.pooler.dense.{p}") for p in ("weight", "bias")])
+    load_model(folder, labels=LABELS)
+    with pytest.raises(ModelError, match="2 tensors are missing.*pooler"):
+        load_model(folder, labels=LABELS, new_head=False)
+
+
 def test_left_over_heads_are_no_reason_to_refuse(folder: Path) -> None:
     edit_weights(folder, lambda t: t.update({"cls.predictions.bias": torch.ones(3)}))
     load_model(folder, labels=LABELS)

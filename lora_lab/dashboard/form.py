@@ -8,7 +8,8 @@ from typing import Any
 import streamlit as st
 
 from lora_lab.dashboard import settings, state, wording
-from lora_lab.dashboard.settings import Choice, LayerChoice, Setting, Several, Values, Whole
+from lora_lab.dashboard.kinds import Choice, LayerChoice, Setting, Several, Whole
+from lora_lab.dashboard.settings import Values
 from lora_lab.demo import TITLES
 
 

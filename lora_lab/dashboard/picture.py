@@ -15,7 +15,7 @@ UNIT = 20 / 384  # the drawing's units per row or column of a matrix
 BLOCK, GAP = 106, 17
 _STYLE = """
 text {fill: INK; font: 14px sans-serif} .small {font-size: 13px}
-.in {font-size: 13px; text-anchor: middle} .in.trained {fill: #fff}
+.in {font-size: 13px; text-anchor: middle} .in.trained {fill: ONBLUE}
 rect.frozen {fill: #888; fill-opacity: .16; stroke: #888}
 rect.adapted {fill: BLUE; fill-opacity: .16; stroke: BLUE; stroke-width: 1.6}
 rect.trained {fill: BLUE} rect.head {fill: #009E73}
@@ -52,7 +52,8 @@ def _svg(config: RunConfig, counted: Count, layers: int, dark: bool) -> str:
         parts += _detail(config, name, kind, rank, 134)
         height = 254
     # Okabe and Ito's blue; on dark ground a lighter one, so that thin strips are seen.
-    style = _STYLE.replace("BLUE", "#3A9BDC" if dark else "#0072B2")
+    style = _STYLE.replace("ONBLUE", "#0b1a24" if dark else "#fff")
+    style = style.replace("BLUE", "#3A9BDC" if dark else "#0072B2")
     style = style.replace("INK", "#e8e6e3" if dark else "#2d2b29")
     box = f'viewBox="0 0 {WIDTH} {height}" width="{2 * WIDTH}" height="{2 * height}"'
     body = "".join(parts)

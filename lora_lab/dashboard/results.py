@@ -62,10 +62,9 @@ def _comparison(run: Run, baselines: dict[str, Evaluation]) -> None:
     mine = f"This run: {wording.method(run.config)}"
     scores = {mine: run.test}
     for other in others:
-        title = wording.run_title(other)
-        scores[title if title not in scores else f"{title} ({wording.started(other.id)})"] = (
-            other.test
-        )
+        title = wording.in_two_lines(other)
+        title += f" ({wording.started(other.id)})" * (title in scores)
+        scores[title] = other.test
     dark = st.context.theme.type == "dark"
     st.altair_chart(charts.comparison_chart(scores | baselines, mine, dark))
     best = max(others, key=lambda other: other.test.accuracy, default=None)

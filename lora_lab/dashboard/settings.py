@@ -2,132 +2,33 @@
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any
 
 from lora_lab.adapt import LoraConfig, TwoSidedConfig
 from lora_lab.architectures import configuration
+from lora_lab.dashboard.kinds import (
+    ALL,
+    METHODS,
+    Choice,
+    LayerChoice,
+    Setting,
+    Several,
+    Whole,
+)
 from lora_lab.models import DEFAULT_MODEL
-from lora_lab.runs import LEARNING_RATES, DataConfig, Method, RunConfig
-from lora_lab.targets import ALL_LINEAR, SHORT_NAMES, choose_layers
+from lora_lab.runs import LEARNING_RATES, DataConfig, RunConfig
+from lora_lab.targets import ALL_LINEAR, SHORT_NAMES
 from lora_lab.training import TrainConfig
 
-METHODS: tuple[str, ...] = get_args(Method)
 WITH_RANK = ("lora", "two-sided")
-ALL = "all"
-
 DATA = "movie-reviews"
 _MODEL = configuration(DEFAULT_MODEL)
 LAYERS: int = _MODEL.num_hidden_layers
 TARGETS: tuple[str, ...] = tuple(SHORT_NAMES[_MODEL.model_type])
 
 Values = dict[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setting:
-    """One thing to choose.
-
-    Attributes:
-        name: in the address and as the form's key.
-        group: heading in the form.
-        methods: for which it means something; the form hides it for the others.
-        by_method: defaults that depend on the method.
-    """
-
-    name: str
-    label: str
-    group: str
-    help: str = ""
-    default: Any = None
-    methods: tuple[str, ...] = METHODS
-    by_method: Mapping[str, Any] = field(default_factory=dict, hash=False)
-
-    def default_for(self, method: str) -> Any:
-        return self.by_method.get(method, self.default)
-
-    def write(self, value: Any) -> str:
-        """The value as text for an address."""
-        return f"{value:g}" if isinstance(value, float) else str(value)
-
-    def read(self, text: str) -> Any:
-        """The inverse of ``write``.
-
-        Raises:
-            ValueError: not a value of this setting.
-        """
-        raise TypeError(f"{type(self).__name__} does not say how it is read")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choice(Setting):
-    """One of a few values; None stands for all. ``ladder``: they form a scale, so a slider."""
-
-    options: tuple[Any, ...]
-    ladder: bool = False
-
-    def write(self, value: Any) -> str:
-        return ALL if value is None else super().write(value)
-
-    def read(self, text: str) -> Any:
-        written = {self.write(option): option for option in self.options}
-        if text in written:
-            return written[text]
-        number = float(text)  # 1e-3 and 0.001 are one number
-        for option in self.options:
-            if isinstance(option, int | float) and math.isclose(option, number, rel_tol=1e-9):
-                return option
-        raise ValueError(f"{text!r} is not one of {', '.join(written)}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Whole(Setting):
-    """A whole number; ``steps`` are the values a slider offers."""
-
-    low: int
-    high: int
-    steps: tuple[int, ...] = ()
-
-    def read(self, text: str) -> int:
-        if not (text.isascii() and text.isdecimal() and self.low <= int(text[:9]) <= self.high):
-            raise ValueError(f"{text!r} is not a whole number from {self.low} to {self.high}")
-        return int(text[:9])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Several(Setting):
-    """At least one of a few names; all of them together have a name of their own."""
-
-    options: tuple[str, ...]
-    together: str
-
-    def write(self, value: Sequence[str]) -> str:
-        return self.together if set(value) == set(self.options) else ",".join(value)
-
-    def read(self, text: str) -> tuple[str, ...]:
-        names = self.options if text == self.together else text.split(",")
-        if not set(names) <= set(self.options):
-            raise ValueError(f"{text!r} is not made of {', '.join(self.options)}")
-        return tuple(option for option in self.options if option in names)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LayerChoice(Setting):
-    """Layers of the model as text: "all", "top:2" or numbers from 0 such as "0,3,5"."""
-
-    count: int
-
-    def read(self, text: str) -> str:
-        text = text.strip()
-        if len(text) > 40 or re.search(r"\d{3}", text):  # "0-999999999" would be counted out
-            raise ValueError("that names no layers of this model")
-        numbers = choose_layers(text, self.count)
-        if text == ALL or text.startswith("top:"):
-            return ALL if text == ALL else f"top:{len(numbers)}"
-        return ",".join(map(str, numbers))
 
 
 _RATES = tuple(float(f"{digit}e{power}") for power in range(-5, 0) for digit in (1, 2, 5)) + (1.0,)

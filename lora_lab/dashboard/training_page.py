@@ -88,8 +88,8 @@ def _choose(run: Run | None) -> None:
     if run is None:
         st.info(
             ("" if earlier else "No run yet. ") + "**Start run** trains on film reviews with the "
-            "settings on the left. The default thousand sentences take a few minutes at most on "
-            "a free laptop. You may close this page meanwhile."
+            "settings on the left; a thousand sentences take a few minutes at most on a laptop. "
+            "You may close this page meanwhile."
         )
     if not earlier:
         return

@@ -38,8 +38,8 @@ def duration(seconds: float) -> str:
 
 
 def number(value: float) -> str:
-    """A setting such as alpha or a learning rate: 16, 0.001, 5e-05 as 0.00005."""
-    return f"{value:,.7f}".rstrip("0").rstrip(".") if abs(value) < 1 else f"{value:,.3g}"
+    """A setting such as a size, a scale or a learning rate: 1,000, 0.25, 0.00005."""
+    return f"{value:,.7f}".rstrip("0").rstrip(".") if value < 1 else f"{value:,.6g}"
 
 
 def interval(bounds: Interval) -> str:
@@ -69,6 +69,13 @@ def run_title(run: Run) -> str:
     if config.train.seed:
         parts.append(f"seed {config.train.seed}")
     return ", ".join(parts)
+
+
+def in_two_lines(run: Run) -> str:
+    """The title for a narrow place: what learned, then from what."""
+    parts = run_title(run).split(", ")
+    cut = 3 if run.config.method in ("lora", "two-sided") else 1
+    return f"{', '.join(parts[:cut])}\n{', '.join(parts[cut:])}"
 
 
 def started(run_id: str) -> str:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_lab.dashboard import settings
-from lora_lab.dashboard.settings import Choice, LayerChoice, Setting, Several, Whole
+from lora_lab.dashboard.kinds import Choice, LayerChoice, Setting, Several, Whole
 from lora_lab.runs import LEARNING_RATES, RunConfig
 
 

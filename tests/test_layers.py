@@ -21,6 +21,11 @@ OUT, IN, RANK = 5, 7, 3
 FORMS = ("low-rank", "diagonal", "dense")
 
 
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    torch.manual_seed(0)
+
+
 def linear_base(*, bias: bool = True, dtype: torch.dtype = torch.float32) -> nn.Linear:
     torch.manual_seed(0)
     return nn.Linear(IN, OUT, bias=bias, dtype=dtype)

@@ -1,7 +1,7 @@
 """Adapted linear layers whose backward pass is the closed form from ``derivations``.
 
 Each layer wraps one frozen linear layer of a pre-trained model and adds a few trainable
-parameters. Where other libraries leave the gradient to autograd, here ``_ClosedForm.backward``
+parameters. Where other libraries leave the gradient to autograd, here ``ClosedForm.backward``
 calls the very function that the notebooks derive and the referees check.
 """
 
@@ -24,49 +24,8 @@ from lora_lab.choices import (
     TwoSidedForm,
     TwoSidedInitialisation,
 )
-from lora_lab.derivations import lora, losses, two_sided
-
-
-class _ClosedForm(torch.autograd.Function):
-    """A linear map with trainable parameters whose gradients come from a derivation.
-
-    ``forward(x, W, *parameters, bias=)`` and ``backward(g, x, W, *parameters)`` are functions
-    of ``derivations``; the second returns gradients in the order (x, *parameters). They are
-    made of differentiable operations, so second derivatives work as well.
-    """
-
-    @staticmethod
-    def forward(ctx, forward, backward, x, W, bias, *parameters):
-        ctx.closed_form_backward = backward
-        ctx.save_for_backward(x, W, *parameters)
-        return forward(x, W, *parameters, bias=bias)
-
-    @staticmethod
-    def backward(ctx, g):
-        x, W, *parameters = ctx.saved_tensors
-        gradients = ctx.closed_form_backward(g, x, W, *parameters)
-        return None, None, gradients[0], None, None, *gradients[1:]
-
-
-class _MeanCrossEntropy(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, logits, labels):
-        ctx.save_for_backward(logits, labels)
-        return losses.mean_softmax_cross_entropy(logits, labels)
-
-    @staticmethod
-    def backward(ctx, g):
-        return g * losses.mean_softmax_cross_entropy_grad(*ctx.saved_tensors), None
-
-
-def mean_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """The training loss: softmax cross-entropy averaged over N examples, derived backward.
-
-    Args:
-        logits: (N, C).
-        labels: (N,) class indices.
-    """
-    return _MeanCrossEntropy.apply(logits, labels)
+from lora_lab.closed_form import ClosedForm
+from lora_lab.derivations import lora, two_sided
 
 
 class AdaptedLinear(nn.Module):
@@ -159,7 +118,7 @@ class AdaptedLinear(nn.Module):
     ) -> Tensor:
         if self.backward_pass == "autograd":
             return forward(x, self.weight, *parameters, bias=self.base.bias)
-        return _ClosedForm.apply(forward, backward, x, self.weight, self.base.bias, *parameters)
+        return ClosedForm.apply(forward, backward, x, self.weight, self.base.bias, *parameters)
 
     @torch.no_grad()
     def merge(self) -> None:

@@ -19,9 +19,9 @@ from transformers import PreTrainedTokenizerBase
 from lora_lab.adapt import adapted_layers, trainable_parameters
 from lora_lab.batches import tokenise, training_batches
 from lora_lab.checkpoints import Progress, load_checkpoint, save_checkpoint
+from lora_lab.closed_form import mean_cross_entropy
 from lora_lab.data import fingerprint
 from lora_lab.evaluation import Evaluation
-from lora_lab.layers import mean_cross_entropy
 from lora_lab.prediction import evaluate_tokenised
 
 #: Called with every event of a run: a dictionary whose "event" is "start", "step" or "epoch".

@@ -14,8 +14,9 @@ from torch.nn.functional import cross_entropy, linear
 from transformers.pytorch_utils import Conv1D
 
 from lora_lab import layers
+from lora_lab.closed_form import mean_cross_entropy
 from lora_lab.derivations import lora, losses, two_sided
-from lora_lab.layers import AdaptedLinear, LoRALinear, TwoSidedLinear, mean_cross_entropy, scale
+from lora_lab.layers import AdaptedLinear, LoRALinear, TwoSidedLinear, scale
 
 OUT, IN, RANK = 5, 7, 3
 FORMS = ("low-rank", "diagonal", "dense")

@@ -82,6 +82,8 @@ class TwoSidedConfig:
 def apply_lora(model: nn.Module, config: LoraConfig) -> list[str]:
     """Wrap the chosen layers of ``model`` in ``LoRALinear``, in place, and freeze the rest.
 
+    A is drawn from torch's global generator: call ``torch.manual_seed`` before, to repeat it.
+
     Returns:
         Full names of the adapted layers.
 
@@ -134,6 +136,7 @@ def _adapt(
             parameter.requires_grad_(required[name])
         raise
     for name, layer in wrapped.items():
+        layer.train(layer.base.training)  # a model in eval mode must not start to drop inputs
         replace_module(model, name, layer)
     freeze(model, train_head=config.train_head)
     return names

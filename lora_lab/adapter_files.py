@@ -257,7 +257,6 @@ def _put_on(file: AdapterFile, model: nn.Module) -> list[str]:
         raise AdapterError(f"The adapter does not fit this model: {error}") from None
     with torch.no_grad():
         for name, layer in adapted_layers(model).items():
-            layer.train(layer.base.training)  # a new module would drop inputs in an eval model
             for parameter, key in _parameter_keys(layer).items():
                 getattr(layer, parameter).copy_(file.tensors[f"{PREFIX}{name}.{key}"])
         for name, tensor in _head_tensors(model).items():

@@ -115,6 +115,13 @@ def test_training_leaves_the_base_as_it_was_to_the_last_bit(family, train_head):
     assert all(layer.B.abs().sum() > 0 for layer in adapted_layers(model).values())
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_adapters_take_over_the_mode_of_the_model(training):
+    model = tiny_model().train(training)
+    apply_lora(model, LoraConfig(rank=2, alpha=4.0, dropout=0.5))
+    assert {layer.training for layer in adapted_layers(model).values()} == {training}
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_training_lowers_the_loss(family):
     model = tiny_model(family)

@@ -99,7 +99,7 @@ def test_the_readme_speaks_of_commands_that_exist():
     parser_commands = set(
         re.findall(r'command\(\s*"([a-z]+)"', (ROOT / "lora_lab/cli.py").read_text())
     )
-    assert set(re.findall(r"lora-lab ([a-z]+)", readme)) <= parser_commands
+    assert set(re.findall(r"(?:bin/|`)lora-lab ([a-z]+)", readme)) <= parser_commands
 
 
 def test_the_public_names_are_listed_once_and_importable():

@@ -88,12 +88,20 @@ def test_from_a_rank_to_a_result(server: tuple[str, Path], runs: Path, page: Pag
     expect(figures).to_contain_text(trainable(rank=8), timeout=PATIENCE)
 
     # The rank by keyboard: one step of the slider doubles it.
-    page.get_by_role("slider").first.focus()
-    page.keyboard.press("ArrowRight")
+    settled(page)
+    slider = page.get_by_role("slider", name="Rank r")
+
+    def moved() -> bool:
+        if slider.get_attribute("aria-valuetext") == "8":
+            slider.press("ArrowRight")  # again, if a rerun took the slider away from under the key
+        return slider.get_attribute("aria-valuetext") == "16"
+
+    wait_for(moved, 30, "the slider to move")
     expect(figures).to_contain_text(trainable(rank=16), timeout=PATIENCE)
     expect(page.get_by_text("Scale alpha / r = 16 / 16 = 1")).to_be_visible()
     assert "rank=16" in page.url
 
+    settled(page)
     page.get_by_role("button", name="Start run").click()
     expect(page.get_by_role("button", name="Cancel")).to_be_visible(timeout=PATIENCE)
     curve = page.get_by_text("Points: mean of each epoch.")
@@ -131,6 +139,12 @@ def test_text_from_the_address_is_only_text(server: tuple[str, Path], page: Page
     assert page.evaluate("window.hacked") is None
     assert page.locator("a[href*='example.com']").count() == 0
     assert "Traceback" not in log.read_text()
+
+
+def settled(page: Page) -> None:
+    """Wait until Streamlit's script has run to its end and nothing will be drawn anew."""
+    app = page.get_by_test_id("stApp")
+    expect(app).to_have_attribute("data-test-script-state", "notRunning", timeout=PATIENCE)
 
 
 def trainable(rank: int) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from lora_lab.data import EMBEDDED, is_fetched, load_data
+from lora_lab.data import EMBEDDED, load_data
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -149,7 +149,6 @@ def _functions(path):
     return {n.name for tree in trees for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
 
 
-@pytest.mark.skipif(not is_fetched(), reason="the embedded data has not been fetched")
 def test_no_sentence_of_the_data_is_typed(path):
     """They are shown from the data at run time; the tree holds none of them."""
     text = path.read_text(encoding="utf-8").lower()

@@ -35,9 +35,7 @@ class TokenisedText:
         """Model inputs of these rows, padded to the longest: (n, longest) each."""
         ids = [torch.tensor(self.input_ids[row]) for row in rows]
         padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=self.pad_id)
-        lengths = torch.tensor([len(row) for row in ids])
-        mask = (torch.arange(padded.shape[1]) < lengths[:, None]).long()
-        return {"input_ids": padded, "attention_mask": mask}
+        return {"input_ids": padded, "attention_mask": attention_mask([len(row) for row in ids])}
 
     def padding_waste(self, batches: Sequence[Sequence[int]]) -> float:
         """Share of padding among all the tokens that these batches make the model read."""
@@ -67,6 +65,11 @@ def tokenise(
     # GPT-2's tokenizer adds nothing to a text, so an empty one has no tokens at all.
     pad = tokenizer.pad_token_id
     return TokenisedText([list(ids) or [pad] for ids in full], truncated, pad)
+
+
+def attention_mask(lengths: Sequence[int]) -> Tensor:
+    """(n, longest): 1 for a token, 0 for padding."""
+    return (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
 
 
 def training_batches(

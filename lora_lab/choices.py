@@ -8,6 +8,8 @@ Initialisation = Literal["kaiming", "gaussian"]
 TwoSidedForm = Literal["low-rank", "diagonal", "dense"]
 TwoSidedInitialisation = Literal["identity", "random"]
 Method = Literal["lora", "two-sided", "head", "full"]
+#: How activations below the first adapted layer are stored; see ``prefix_cache``.
+PrefixChoice = Literal["float32", "float16", "off"]
 State = Literal["running", "finished", "failed", "interrupted"]
 
 #: Target modules: every linear layer in the numbered blocks.

@@ -11,7 +11,10 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from lora_lab.batches import TokenisedText, inference_batches, tokenise
+from lora_lab.choices import PrefixChoice
 from lora_lab.evaluation import Evaluation, evaluate_predictions
+from lora_lab.forward import logits_function
+from lora_lab.prefix_cache import PrefixCache
 
 
 def predict_probabilities(
@@ -26,7 +29,8 @@ def predict_probabilities(
 
     The model is put in eval mode for the call, and every module back as it was after it.
     """
-    return probabilities(model, tokenise(tokenizer, texts, max_length), batch_size)
+    text = tokenise(tokenizer, texts, max_length)
+    return probabilities(model, text, batch_size=batch_size)
 
 
 def evaluate(
@@ -43,32 +47,44 @@ def evaluate(
         ValueError: the data's classes are not the model's, by name and order, or no examples.
     """
     text = tokenise(tokenizer, dataset["text"], max_length)
-    return evaluate_tokenised(model, text, dataset, batch_size)
+    return evaluate_tokenised(model, text, dataset, batch_size=batch_size)
 
 
 def evaluate_tokenised(
-    model: nn.Module, text: TokenisedText, dataset: Dataset, batch_size: int = 64
+    model: nn.Module,
+    text: TokenisedText,
+    dataset: Dataset,
+    *,
+    batch_size: int = 64,
+    cache: PrefixCache | None = None,
+    prefix: PrefixChoice = "float32",
 ) -> Evaluation:
-    """``evaluate`` for texts that have been tokenised already."""
+    """``evaluate`` for texts that have been tokenised already; see ``logits_function``."""
     names = list(dataset.features["label"].names)
     own = [model.config.id2label[i] for i in range(model.config.num_labels)]
     if names != own:
         raise ValueError(f"The model answers {own}, but the data's classes are {names}.")
-    p = probabilities(model, text, batch_size)
+    p = probabilities(model, text, batch_size=batch_size, cache=cache, prefix=prefix)
     return evaluate_predictions(np.asarray(dataset["label"]), p.argmax(axis=1), names, p)
 
 
 @torch.inference_mode()
-def probabilities(model: nn.Module, text: TokenisedText, batch_size: int = 64) -> np.ndarray:
+def probabilities(
+    model: nn.Module,
+    text: TokenisedText,
+    *,
+    batch_size: int = 64,
+    cache: PrefixCache | None = None,
+    prefix: PrefixChoice = "float32",
+) -> np.ndarray:
     """``predict_probabilities`` for texts that have been tokenised already."""
     training = [module for module in model.modules() if module.training]
-    device = next(model.parameters()).device
     result = np.empty((len(text), model.config.num_labels), dtype=np.float32)
     model.eval()
     try:
+        logits = logits_function(model, text, cache=cache, prefix=prefix)
         for rows in inference_batches(text, batch_size):
-            inputs = {k: v.to(device) for k, v in text.batch(rows).items()}
-            result[rows] = torch.softmax(model(**inputs).logits.float(), dim=-1).cpu().numpy()
+            result[rows] = torch.softmax(logits(rows).float(), dim=-1).cpu().numpy()
     finally:
         for module in training:
             module.training = True

@@ -29,10 +29,11 @@ from lora_lab.adapt import LoraConfig, TwoSidedConfig, apply_lora, apply_two_sid
 from lora_lab.adapter_files import load_adapted_model, save_adapter
 from lora_lab.checkpoints import StorageError, write_atomically
 from lora_lab.choices import Method, State
-from lora_lab.data import fingerprint, load_data
+from lora_lab.data import cache_folder, fingerprint, load_data
 from lora_lab.evaluation import Evaluation
 from lora_lab.listeners import MetricsFile, read_metrics
 from lora_lab.models import DEFAULT_MODEL, LoadedModel, load_model
+from lora_lab.prefix_cache import PrefixCache
 from lora_lab.training import Listener, TrainConfig, TrainingRun, train
 
 #: Peak learning rates that suit each method, chosen on validation. LoRA wants far more than full
@@ -139,11 +140,13 @@ def execute(
     *,
     resume: bool = False,
     listeners: Sequence[Listener] = (),
+    cache: PrefixCache | None = None,
 ) -> Run:
     """Load, adapt, train, evaluate and save; every step leaves its trace in ``folder``.
 
     Args:
         resume: go on from the folder's checkpoint if there is one.
+        cache: activations of frozen layers (default: those that all runs on this machine share).
 
     Raises:
         RunError: the folder holds a run already (and ``resume`` is off), or it is running.
@@ -176,6 +179,7 @@ def execute(
             folder=folder,
             resume=resume,
             listeners=[MetricsFile(folder / "metrics.jsonl"), *listeners],
+            cache=cache or shared_cache(),
         )
         if config.method == "full":
             _save_whole_model(model, tokenizer, folder / "model")
@@ -194,6 +198,11 @@ def execute(
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
     _write_status(folder, "finished")
     return read_run(folder)
+
+
+def shared_cache() -> PrefixCache:
+    """The activations that all runs of this user share, in the cache folder."""
+    return PrefixCache(cache_folder() / "activations")
 
 
 def prepare_model(config: RunConfig, data: DatasetDict) -> LoadedModel:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from datasets import DatasetDict
@@ -19,10 +19,13 @@ from transformers import PreTrainedTokenizerBase
 from lora_lab.adapt import adapted_layers, trainable_parameters
 from lora_lab.batches import tokenise, training_batches
 from lora_lab.checkpoints import Progress, load_checkpoint, save_checkpoint
+from lora_lab.choices import PrefixChoice
 from lora_lab.closed_form import mean_cross_entropy
 from lora_lab.data import fingerprint
 from lora_lab.evaluation import Evaluation
+from lora_lab.forward import logits_function
 from lora_lab.prediction import evaluate_tokenised
+from lora_lab.prefix_cache import PrefixCache
 
 #: Called with every event of a run: a dictionary whose "event" is "start", "step" or "epoch".
 Listener = Callable[[dict[str, Any]], None]
@@ -49,6 +52,8 @@ class TrainConfig:
         patience: stop after this many epochs without a better validation result (None: never).
         base_dropout: also switch on the dropout inside a frozen base. A base that is itself
             trained always has it.
+        prefix: how activations below the first adapted layer are kept, so that frozen layers
+            run once and not in every epoch; "off" runs them each time.
         seed: order of the examples and every dropout.
         checkpoint_every: steps between two checkpoints within an epoch.
 
@@ -65,6 +70,7 @@ class TrainConfig:
     max_length: int = 128
     patience: int | None = None
     base_dropout: bool = False
+    prefix: PrefixChoice = "float32"
     seed: int = 0
     checkpoint_every: int = 100
 
@@ -93,6 +99,9 @@ class TrainConfig:
             value = getattr(self, name)
             if not math.isfinite(value) or not allowed(value):
                 raise ValueError(f"{name} is {value!r}; it must be {says}.")
+        if self.prefix not in get_args(PrefixChoice):
+            options = ", ".join(get_args(PrefixChoice))
+            raise ValueError(f"prefix is {self.prefix!r}; it must be one of {options}.")
 
 
 @dataclass(frozen=True)
@@ -128,6 +137,7 @@ def train(
     folder: Path | None = None,
     resume: bool = False,
     listeners: Sequence[Listener] = (),
+    cache: PrefixCache | None = None,
 ) -> TrainingRun:
     """Train every parameter that requires a gradient; keep the best epoch by validation.
 
@@ -137,6 +147,7 @@ def train(
         resume: go on from that file if it exists. The weights at the end equal those of an
             uninterrupted run, bit for bit, on the same machine.
         listeners: see ``Listener``.
+        cache: where activations of frozen layers are kept (None: in memory, for this call).
 
     Raises:
         ValueError: nothing to train, or the data's classes are not the model's.
@@ -145,12 +156,13 @@ def train(
         CheckpointError: the checkpoint belongs to another run.
     """
     config = config or TrainConfig()
+    cache = cache or PrefixCache()
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if not parameters:
         raise ValueError("No parameter requires a gradient. Call apply_lora(model, ...) first.")
     text = {s: tokenise(tokenizer, data[s]["text"], config.max_length) for s in data}
     labels = torch.tensor(data["train"]["label"])
-    device = next(model.parameters()).device
+    reading = dict(cache=cache, prefix=config.prefix)
     optimizer = make_optimizer(model, config)
     batches_per_epoch = math.ceil(len(labels) / config.batch_size)
     total_steps = config.epochs * batches_per_epoch
@@ -172,11 +184,11 @@ def train(
 
     while progress.epoch < config.epochs and not _out_of_patience(progress, config):
         set_training_mode(model, config.base_dropout)
+        forward = logits_function(model, text["train"], **reading)
         batches = training_batches(text["train"], config.batch_size, config.seed, progress.epoch)
         for rows in batches[progress.batch :]:
-            inputs = {k: v.to(device) for k, v in text["train"].batch(rows).items()}
-            logits = model(**inputs).logits
-            loss = mean_cross_entropy(logits, labels[rows].to(device))
+            logits = forward(rows)
+            loss = mean_cross_entropy(logits, labels[rows].to(logits.device))
             loss_value = _finite(loss.item(), progress.step, config)
             loss.backward()
             norm = nn.utils.clip_grad_norm_(parameters.values(), config.clip_norm)
@@ -206,7 +218,7 @@ def train(
                 clock.read()
                 save_checkpoint(path, identity, progress, model, optimizer, best)
 
-        validation = evaluate_tokenised(model, text["validation"], data["validation"])
+        validation = evaluate_tokenised(model, text["validation"], data["validation"], **reading)
         record = dict(
             epoch=progress.epoch + 1,
             step=progress.step,
@@ -231,7 +243,7 @@ def train(
             parameter.copy_(best[name])
     model.eval()
     scores = {
-        split: evaluate_tokenised(model, text[split], data[split])
+        split: evaluate_tokenised(model, text[split], data[split], **reading)
         for split in ("validation", "test")
         if split in data
     }

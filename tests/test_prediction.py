@@ -132,7 +132,7 @@ def test_score_on_labelled_data(loaded: LoadedModel) -> None:
     by_hand = -np.log(answers[np.arange(len(TEXTS)), labels]).mean()
     assert found.loss == pytest.approx(by_hand, rel=1e-4)
     text = tokenise(loaded.tokenizer, TEXTS)
-    assert evaluate_tokenised(loaded.model, text, data, 2) == found
+    assert evaluate_tokenised(loaded.model, text, data, batch_size=2) == found
 
 
 @pytest.mark.parametrize("names", [LABELS[::-1], LABELS[:2], ["a", "b", "c"], [*LABELS, "mixed"]])

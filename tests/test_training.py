@@ -116,8 +116,8 @@ def test_early_stopping_waits_for_patience_and_no_longer(adapted, reviews, monke
     accuracies = iter([0.5, 0.8, 0.7, 0.6, 0.9, 0.9])
     real = training.evaluate_tokenised
 
-    def scripted(model, text, dataset):
-        return replace(real(model, text, dataset), accuracy=next(accuracies, 0.8))
+    def scripted(model, text, dataset, **reading):
+        return replace(real(model, text, dataset, **reading), accuracy=next(accuracies, 0.8))
 
     monkeypatch.setattr(training, "evaluate_tokenised", scripted)
     model, tokenizer = adapted()

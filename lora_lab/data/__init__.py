@@ -8,7 +8,7 @@ refused; `splits` and `duplicates` decide which row goes where; `report` tells t
 """
 
 from .embedded import EMBEDDED, NEUTRAL_BAND
-from .fetching import fetch, is_fetched
+from .fetching import cache_folder, fetch, is_fetched
 from .loading import load_data, read_data
 from .report import DataError, DataReport, fingerprint
 from .splits import subset
@@ -18,6 +18,7 @@ __all__ = [
     "NEUTRAL_BAND",
     "DataError",
     "DataReport",
+    "cache_folder",
     "fetch",
     "fingerprint",
     "is_fetched",

@@ -39,9 +39,10 @@ def forward(
     mask: Tensor | None = None,
 ) -> Tensor:
     """``h = W x + b + s B A (m * x)``. Shape (..., out)."""
-    base = linear(x, W, bias)  # (..., out)
-    low_rank = linear(_masked(x, mask), A)  # (..., rank)
-    return base + linear(scaling * low_rank, B)
+    h = linear(x, W, bias)  # (..., out)
+    u = _rows(_masked(x, mask)) @ A.T  # (N, rank)
+    # Added in place: at these sizes a sum of its own costs more than the low-rank products.
+    return _rows(h).addmm_(u, B.T, alpha=scaling).view_as(h)
 
 
 def backward(
@@ -67,12 +68,19 @@ def backward(
         input_gradient: False skips dx, which the first adapted layer does not need.
     """
     x_masked = _masked(x, mask)
-    u = x_masked @ A.T  # (..., rank)
-    v = scaling * (g @ B)  # (..., rank)
-    dA = _rows(v).T @ _rows(x_masked)  # (rank, in)
-    dB = _rows(g).T @ _rows(scaling * u)  # (out, rank)
-    dx = g @ W + _masked(v @ A, mask) if input_gradient else None  # (..., in)
+    g, x_masked = _rows(g), _rows(_masked(x, mask))
+    u = x_masked @ A.T  # (N, rank); cheaper to compute again than to keep
+    v = scaling * (g @ B)  # (N, rank)
+    dA = v.T @ x_masked  # (rank, in)
+    dB = g.T @ (scaling * u)  # (out, rank)
+    dx = _input_gradient(g, v, W, A, mask).view_as(x) if input_gradient else None
     return LoraGradients(x=dx, A=dA, B=dB)
+
+
+def _input_gradient(g: Tensor, v: Tensor, W: Tensor, A: Tensor, mask: Tensor | None) -> Tensor:
+    """``g W + m * (v A)``. Shape (N, in)."""
+    dx = g @ W
+    return dx.addmm_(v, A) if mask is None else dx + _rows(mask) * (v @ A)
 
 
 def update(A: Tensor, B: Tensor, scaling: float) -> Tensor:

@@ -73,7 +73,7 @@ def autograd(derivation: Derivation, inputs: Inputs, g: Tensor) -> dict[str, Ten
 
 
 def central_differences(derivation: Derivation, inputs: Inputs, g: Tensor) -> dict[str, Tensor]:
-    """One estimate per step in `STEPS` and variable, every entry of every step in one batch."""
+    """One estimate per step in `STEPS` and variable, every entry of every step moved on its own."""
     return {name: _differences(derivation, inputs, g, name) for name in derivation.variables}
 
 
@@ -82,7 +82,10 @@ def _differences(derivation: Derivation, inputs: Inputs, g: Tensor, name: str) -
     units = torch.eye(v.numel(), dtype=v.dtype).reshape(v.numel(), *v.shape)
     offsets = torch.cat([step * units for step in STEPS])  # (steps * entries, *v.shape)
     above, below = v + offsets, v - offsets
-    h = torch.func.vmap(lambda moved: derivation.forward(**inputs | {name: moved}))
+
+    def h(moved: Tensor) -> Tensor:  # one value per row of ``moved``
+        return torch.stack([derivation.forward(**inputs | {name: v}) for v in moved])
+
     # Subtract before summing: entries of h that do not move then cancel without rounding.
     rise = (g * (h(above) - h(below))).reshape(len(offsets), -1).sum(dim=1)
     # v + e is rounded, so the distance walked is not quite 2e.

@@ -1,14 +1,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup app demo lab test lint bench lock clean
+.PHONY: help setup app demo lab test lint bench bench-quick lock clean
 
 help:
 	@echo "make app     the dashboard in the browser"
 	@echo "make demo    the main job in the terminal: fine-tune BERT on film reviews"
 	@echo "make lab     the notebooks in JupyterLab"
 	@echo "make test    every test, notebooks included"
-	@echo "make bench   side by side with PEFT and the transformers Trainer"
+	@echo "make bench   side by side with PEFT and the transformers Trainer, about two hours"
+	@echo "make bench-quick   the same on a subset, under five minutes"
 	@echo "make setup   only build .venv and fetch the data (the others do it first)"
 	@echo "make clean   remove .venv and caches; runs/ is kept"
 
@@ -40,6 +41,9 @@ lint: .venv/ready
 
 bench: setup
 	$(BIN)/python benchmarks/side_by_side.py
+
+bench-quick: setup
+	$(BIN)/python benchmarks/side_by_side.py --quick
 
 # Resolve the newest versions that pyproject.toml allows, then pin them. torch stays where it is
 # until someone decides otherwise.

@@ -1,169 +1,283 @@
-"""Ours against PEFT with the transformers Trainer: the same job, alternating, in one process tree.
+"""Ours against PEFT with the transformers Trainer: the same jobs, alternating, in one process tree.
 
-    python benchmarks/side_by_side.py [--train-size 1000] [--rounds 3]
+    python benchmarks/side_by_side.py            every figure, about two hours on two cores
+    python benchmarks/side_by_side.py --quick    the same ratios on a subset, under five minutes
+    python benchmarks/side_by_side.py --only main,top-two
+    python benchmarks/side_by_side.py --table    the last results as the README shows them
 
-Both sides get the same model, data, split, head, rank, alpha, target layers, batch size, epochs,
-learning rate, schedule and seed. PEFT runs with the Trainer's sensible defaults: dynamic padding,
-nothing else. Each round runs the two one after the other, each in a fresh process, so that a
-machine that changes speed changes it for both; what is reported are ratios within a round.
+Each round runs the sides one after the other, each in a fresh process and in an order that turns,
+so that a machine that changes speed changes it for all. What is reported are ratios within a
+round: median, lowest and highest. ``jobs.py`` says what the sides do.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
+import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from lora_lab.runs import environment, peak_memory
+from lora_lab.runs import environment
 
-RESULTS = Path(__file__).parent / "results" / "latest.json"
-TARGETS = ("query", "key", "value", "attention.output.dense", "intermediate.dense", "output.dense")
-BATCH, RATE, RANK, ALPHA = 32, 1e-3, 8, 16
-
-
-def run_ours(size: int, epochs: int, seed: int) -> dict:
-    from lora_lab import LoraConfig, TrainConfig, apply_lora, load_data, load_model, train
-
-    data = load_data("movie-reviews", train_size=size)
-    model, tokenizer = load_model(labels=data, seed=seed)
-    apply_lora(model, LoraConfig(rank=RANK, alpha=ALPHA, target_modules=TARGETS))
-    train_only = type(data)({"train": data["train"], "validation": data["validation"].select([0])})
-    started = time.perf_counter()
-    train(
-        model,
-        tokenizer,
-        train_only,
-        TrainConfig(epochs=epochs, learning_rate=RATE, batch_size=BATCH, seed=seed),
-    )
-    return _outcome(model, tokenizer, data, time.perf_counter() - started)
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
 
 
-def run_peft(size: int, epochs: int, seed: int) -> dict:
-    from peft import LoraConfig, get_peft_model
-    from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
+@dataclass(frozen=True)
+class Size:
+    """How much of each job is run."""
 
-    from lora_lab import load_data, load_model
+    name: str
+    train_size: int | None
+    epochs: int
+    rounds: int
+    ranks: tuple[int, ...]
+    scaling_sizes: tuple[int, ...]
 
-    data = load_data("movie-reviews", train_size=size)
-    model, tokenizer = load_model(labels=data, seed=seed)
-    model = get_peft_model(
-        model,
-        LoraConfig(
-            task_type="SEQ_CLS",
-            r=RANK,
-            lora_alpha=ALPHA,
-            target_modules=[*TARGETS],
-            exclude_modules=r".*pooler.*",
+
+FULL = Size("full", None, 3, 3, (1, 2, 4, 8, 16, 32), (1500, 3000, 6000))
+QUICK = Size("quick", 400, 3, 1, (1, 16), (200, 400, 800))
+
+Outcome = dict[str, Any]
+
+
+def main_job(size: Size) -> Outcome:
+    """LoRA r=8 on query and value of all layers: time, memory, accuracy, start-up, floor."""
+    rounds = []
+    for seed in range(size.rounds):
+        job = dict(train_size=size.train_size, epochs=size.epochs, seed=seed)
+        rounds.append(_round(("ours", "peft-default", "peft-best"), job, seed))
+        rounds[-1]["floor"] = _measure("floor", job)
+    return {
+        "rounds": rounds,
+        "peft_default_over_ours": _ratio(rounds, "peft-default", "ours", "seconds"),
+        "peft_best_over_ours": _ratio(rounds, "peft-best", "ours", "seconds"),
+        "floor_over_ours": _spread(
+            r["floor"]["seconds_per_epoch"] * size.epochs / r["ours"]["seconds"] for r in rounds
         ),
-    )
-    tokenised = data["train"].map(
-        lambda rows: tokenizer(rows["text"], truncation=True, max_length=128),
-        batched=True,
-        remove_columns=[c for c in data["train"].column_names if c != "label"],
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(
-            model=model,
-            args=TrainingArguments(
-                output_dir=folder,
-                num_train_epochs=epochs,
-                per_device_train_batch_size=BATCH,
-                learning_rate=RATE,
-                warmup_steps=0.1,
-                weight_decay=0.01,
-                seed=seed,
-                report_to="none",
-                save_strategy="no",
-                disable_tqdm=True,
-                use_cpu=True,
-            ),
-            train_dataset=tokenised,
-            data_collator=DataCollatorWithPadding(tokenizer),
-        )
+        "memory_ours_over_peft_best": _ratio(rounds, "ours", "peft-best", "peak_memory"),
+        "memory_ours_over_peft_default": _ratio(rounds, "ours", "peft-default", "peak_memory"),
+        "start_ours_over_peft": _ratio(rounds, "ours", "peft-default", "start_to_first_step"),
+        "accuracy_difference": _accuracy_difference(rounds),
+        "gflops_per_second": _spread(r["floor"]["gflops_per_second"] for r in rounds),
+        "padding_waste": _spread(r["floor"]["padding_waste"] for r in rounds),
+    }
+
+
+def top_two(size: Size) -> Outcome:
+    """LoRA in the top two layers: the cache is built within the time."""
+    rounds = []
+    for seed in range(size.rounds):
+        job = dict(train_size=size.train_size, epochs=size.epochs, layers="top:2", seed=seed)
+        rounds.append(_round(("ours", "peft-default"), job, seed))
+    return {
+        "rounds": rounds,
+        "peft_default_over_ours": _ratio(rounds, "peft-default", "ours", "seconds"),
+        "memory_ours_over_peft_default": _ratio(rounds, "ours", "peft-default", "peak_memory"),
+        "accuracy_difference": _accuracy_difference(rounds),
+    }
+
+
+def sweep(size: Size) -> Outcome:
+    """Every rank in the top one and the top two layers, one sweep against one loop."""
+    job = dict(train_size=size.train_size, epochs=size.epochs)
+    job |= dict(ranks=list(size.ranks), layer_choices=["top:1", "top:2"])
+    rounds = [_round(("ours-sweep", "peft-sweep"), job, 0)]
+    return {
+        "configurations": 2 * len(size.ranks),
+        "rounds": rounds,
+        "peft_default_over_ours": _ratio(rounds, "peft-sweep", "ours-sweep", "seconds"),
+    }
+
+
+def scaling(size: Size) -> Outcome:
+    """Ours over data size and over rank, one epoch each; the orders turn from round to round."""
+    sizes, ranks = size.scaling_sizes, (1, 4, 16, 64)
+    by_size: dict[int, list[float]] = {n: [] for n in sizes}
+    by_rank: dict[int, list[float]] = {r: [] for r in ranks}
+    for turn in range(size.rounds):
+        for n in sizes[:: 1 if turn % 2 == 0 else -1]:
+            outcome = _measure("ours", dict(train_size=n, epochs=1))
+            by_size[n].append(1000 * outcome["seconds"] / n)
+        for rank in ranks[:: 1 if turn % 2 == 0 else -1]:
+            job = dict(train_size=sizes[0], epochs=1, rank=rank)
+            by_rank[rank].append(_measure("ours", job)["seconds"])
+    rank_pairs = zip(by_rank[16], by_rank[1], strict=True)
+    size_pairs = zip(by_size[sizes[-1]], by_size[sizes[0]], strict=True)
+    return {
+        "ms_per_example_by_size": {n: _spread(v) for n, v in by_size.items()},
+        "seconds_by_rank": {r: _spread(v) for r, v in by_rank.items()},
+        "rank_16_over_rank_1": _spread(a / b for a, b in rank_pairs),
+        "per_example_largest_over_smallest": _spread(a / b for a, b in size_pairs),
+    }
+
+
+def rescoring(size: Size) -> Outcome:
+    """A rescored rank against one forward pass of the adapted layers."""
+    outcome = _measure("rescoring", dict(train_size=200, layers="top:2"))
+    return outcome | {"score_over_forward": _spread(outcome["ratios"])}
+
+
+def at_once(size: Size) -> Outcome:
+    """Two runs side by side with one thread each against the same two in turn with all threads."""
+    job = dict(train_size=size.train_size and 2 * size.train_size or 2000, epochs=3, layers="top:2")
+    ratios = []
+    for turn in range(max(2, size.rounds)):
         started = time.perf_counter()
-        trainer.train()
-        seconds = time.perf_counter() - started
-    return _outcome(model, tokenizer, data, seconds)
+        for seed in (0, 1):
+            _measure("ours", job | dict(seed=seed))
+        in_turn = time.perf_counter() - started
+        started = time.perf_counter()
+        both = [_start("ours", job | dict(seed=seed), threads=1) for seed in (0, 1)]
+        for process in both:
+            _finish(process)
+        ratios.append(in_turn / (time.perf_counter() - started))
+        print(f"round {turn + 1}: in turn / at once {ratios[-1]:.2f}", flush=True)
+    return {"in_turn_over_at_once": _spread(ratios)}
 
 
-SIDES = {"ours": run_ours, "peft": run_peft}
+FIGURES: dict[str, Callable[[Size], Outcome]] = {
+    "main": main_job,
+    "top-two": top_two,
+    "scaling": scaling,
+    "rescoring": rescoring,
+    "at-once": at_once,
+    "sweep": sweep,
+}
+
+#: figure, key, what it is, what to reach
+ROWS = (
+    ("main", "peft_default_over_ours", "all layers: PEFT, defaults / ours", ">= 2.5"),
+    ("main", "peft_best_over_ours", "all layers: PEFT, best settings / ours", ">= 1.6"),
+    ("top-two", "peft_default_over_ours", "top two layers, cache included: PEFT / ours", ">= 4.5"),
+    ("sweep", "peft_default_over_ours", "{n} runs in top one and two layers: PEFT / ours", ">= 10"),
+    ("main", "floor_over_ours", "matrix products alone / ours, all layers", ">= 0.75"),
+    ("main", "memory_ours_over_peft_best", "peak memory, all layers: ours / PEFT best", "<= 1.0"),
+    ("top-two", "memory_ours_over_peft_default", "peak memory, top two: ours / PEFT", "<= 1.0"),
+    ("main", "start_ours_over_peft", "start to first step: ours / PEFT", "<= 1.0"),
+    ("scaling", "per_example_largest_over_smallest", "time per example, 4x the data / 1x", "1"),
+    ("scaling", "rank_16_over_rank_1", "time, rank 16 / rank 1", "<= 1.1"),
+    ("rescoring", "score_over_forward", "re-scoring / one forward pass, adapted layers", "1"),
+    ("at-once", "in_turn_over_at_once", "two runs in turn / two at once, one thread each", ""),
+)  # fmt: skip
 
 
-def _outcome(model, tokenizer, data, seconds: float) -> dict:
-    from lora_lab.prediction import predict_probabilities
-
-    peak = peak_memory()
-    p = predict_probabilities(model, tokenizer, data["test"]["text"])
-    right = sum(int(a == b) for a, b in zip(p.argmax(axis=1), data["test"]["label"], strict=True))
-    return {
-        "seconds": seconds,
-        "examples": len(data["train"]),
-        "peak_memory": peak,
-        "accuracy": right / len(p),
-        "trainable": sum(q.numel() for q in model.parameters() if q.requires_grad),
-    }
-
-
-def compare(size: int, epochs: int, rounds: int) -> dict:
-    """Run both sides ``rounds`` times in turn, a new seed each round."""
-    outcomes: dict[str, list[dict]] = {side: [] for side in SIDES}
-    for seed in range(rounds):
-        order = list(SIDES) if seed % 2 == 0 else list(SIDES)[::-1]
-        for side in order:
-            command = [sys.executable, __file__, "--side", side, "--train-size", str(size)]
-            command += ["--epochs", str(epochs), "--seed", str(seed)]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            outcome = json.loads(done.stdout.splitlines()[-1])
-            outcomes[side].append(outcome)
-            pace = 1000 * outcome["seconds"] / (outcome["examples"] * epochs)
-            print(
-                f"round {seed + 1} {side:5} {pace:6.1f} ms per example, accuracy "
-                f"{outcome['accuracy']:.3f}, {outcome['peak_memory'] / 2**30:.2f} GiB",
-                flush=True,
+def table(results: Outcome) -> str:
+    """Markdown: figure, target, median and range."""
+    lines = ["| figure | to reach | median (range) |", "|---|---|---|"]
+    for figure, key, title, target in ROWS:
+        if figure in results["figures"]:
+            found = results["figures"][figure]
+            title = title.format(n=found.get("configurations"))
+            lines.append(f"| {title} | {target} | {_shown(found[key])} |")
+    for figure, where in (("main", "all layers"), ("top-two", "top two")):
+        if figure in results["figures"]:
+            d = results["figures"][figure]["accuracy_difference"]
+            lines.append(
+                f"| test accuracy, {where}: ours - PEFT, mean of {d['seeds']} seeds | within "
+                f"{100 * d['standard_error']:.1f} points (1 s.e.) | "
+                f"{100 * d['mean']:+.1f} points |"
             )
-    ratios = [
-        p["seconds"] / o["seconds"] for o, p in zip(outcomes["ours"], outcomes["peft"], strict=True)
-    ]
-    return {
-        "job": dict(train_size=size, epochs=epochs, rounds=rounds, rank=RANK, targets=TARGETS),
-        "time_ratio_peft_over_ours": dict(
-            median=statistics.median(ratios), low=min(ratios), high=max(ratios)
-        ),
-        "memory_ratio_ours_over_peft": statistics.median(
-            o["peak_memory"] / p["peak_memory"]
-            for o, p in zip(outcomes["ours"], outcomes["peft"], strict=True)
-        ),
-        "mean_accuracy": {s: statistics.mean(o["accuracy"] for o in outcomes[s]) for s in SIDES},
-        "outcomes": outcomes,
-        "made_with": environment(),
-    }
+    return "\n".join(lines)
+
+
+def _shown(spread: Outcome) -> str:
+    if spread["low"] == spread["high"]:
+        return f"{spread['median']:.2f} (one round)"
+    return f"{spread['median']:.2f} ({spread['low']:.2f} to {spread['high']:.2f})"
+
+
+def _round(sides: Sequence[str], job: Outcome, turn: int) -> Outcome:
+    shift = turn % len(sides)
+    order = [*sides[shift:], *sides[:shift]]
+    outcomes = {}
+    for side in order:
+        outcomes[side] = _measure(side, job)
+        print(f"round {turn + 1}  {_line(side, outcomes[side])}", flush=True)
+    return outcomes
+
+
+def _measure(side: str, job: Outcome) -> Outcome:
+    return _finish(_start(side, job))
+
+
+def _start(side: str, job: Outcome, threads: int | None = None) -> subprocess.Popen:
+    variables = os.environ | {"BENCH_STARTED": str(time.time())}
+    if threads:
+        variables |= {"OMP_NUM_THREADS": str(threads)}
+    command = [sys.executable, str(HERE / "jobs.py"), side, json.dumps(job)]
+    return subprocess.Popen(
+        command, env=variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def _finish(process: subprocess.Popen) -> Outcome:
+    out, errors = process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"A measurement failed: {' '.join(process.args)}\n{errors}")
+    return json.loads(out.splitlines()[-1])
+
+
+def _line(side: str, outcome: Outcome) -> str:
+    text = f"{side:13} {outcome['seconds']:7.1f} s, {outcome['peak_memory'] / 2**30:.2f} GiB"
+    if "accuracy" in outcome:
+        text += f", accuracy {outcome['accuracy']:.3f}"
+    return text
+
+
+def _ratio(rounds: Sequence[Outcome], above: str, below: str, what: str) -> Outcome:
+    return _spread(r[above][what] / r[below][what] for r in rounds)
+
+
+def _spread(values: Any) -> Outcome:
+    values = list(values)
+    return dict(median=statistics.median(values), low=min(values), high=max(values))
+
+
+def _accuracy_difference(rounds: Sequence[Outcome]) -> Outcome:
+    """Mean over the seeds, ours - PEFT, with the standard error of one accuracy on the test set."""
+    differences = [r["ours"]["accuracy"] - r["peft-default"]["accuracy"] for r in rounds]
+    p, n = rounds[0]["ours"]["accuracy"], rounds[0]["ours"]["test_examples"]
+    return dict(
+        mean=statistics.mean(differences),
+        each=differences,
+        seeds=len(rounds),
+        standard_error=math.sqrt(p * (1 - p) / n),
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--train-size", type=int, default=1000)
-    parser.add_argument("--epochs", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--side", choices=list(SIDES), help=argparse.SUPPRESS)
-    parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--quick", action="store_true", help="a subset, under five minutes")
+    parser.add_argument("--only", default=",".join(FIGURES), help=f"of {', '.join(FIGURES)}")
+    parser.add_argument("--table", action="store_true", help="print the last results and stop")
     options = parser.parse_args()
-    if options.side:
-        outcome = SIDES[options.side](options.train_size, options.epochs, options.seed)
-        print(json.dumps(outcome))
+    size = QUICK if options.quick else FULL
+    path = RESULTS / ("quick.json" if options.quick else "latest.json")
+    results = json.loads(path.read_text()) if path.exists() else {}
+    if options.table:
+        print(table(results))
         return
-    result = compare(options.train_size, options.epochs, options.rounds)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
-    ratio = result["time_ratio_peft_over_ours"]
-    print(
-        f"PEFT's time / ours: {ratio['median']:.2f} (rounds {ratio['low']:.2f} to "
-        f"{ratio['high']:.2f}). Memory, ours / PEFT: {result['memory_ratio_ours_over_peft']:.2f}."
-    )
+    names = options.only.split(",")
+    if unknown := [name for name in names if name not in FIGURES]:
+        parser.error(f"no figure {', '.join(unknown)}; there are {', '.join(FIGURES)}")
+    results = {"figures": results.get("figures", {})}
+    for name in names:
+        print(f"{name}: {FIGURES[name].__doc__}", flush=True)
+        found = FIGURES[name](size) | {"made_with": environment(), "size": size.name}
+        results["figures"][name] = found
+        # Written after each figure: an interrupted benchmark keeps what it has.
+        RESULTS.mkdir(exist_ok=True)
+        path.write_text(json.dumps(results, indent=2) + "\n")
+    print("\n" + table(results))
 
 
 if __name__ == "__main__":

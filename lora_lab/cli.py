@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
-from lora_lab.choices import ALL_LINEAR, Method, Scaling, TwoSidedForm
+from lora_lab.choices import ALL_LINEAR, Method, PrefixChoice, Scaling, TwoSidedForm
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,6 +59,27 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--config", type=Path, help="all settings from a JSON file instead")
     train.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     train.add_argument("--tensorboard", action="store_true", help="also write TensorBoard events")
+
+    sweep = command(
+        "sweep", _sweep, "LoRA with every combination of ranks, layers and seeds.",
+        _data_flags, _lora_flags, _train_flags, _json_flag,
+    )  # fmt: skip
+    sweep.add_argument("--folder", type=Path, help="(default: a new one under runs/)")
+    sweep.add_argument("--ranks", default="", help="such as 1,2,4,8")
+    sweep.add_argument("--choose-layers", default="", help="such as 'top:1 top:2 all'")
+    sweep.add_argument("--seeds", default="", help="such as 0,1,2")
+
+    rescore = command(
+        "rescore", _rescore, "Score a LoRA run at smaller ranks or another alpha, untrained.",
+        _json_flag,
+    )  # fmt: skip
+    rescore.add_argument("folder", type=Path, help="folder of a finished LoRA run")
+    rescore.add_argument("--ranks", help="such as 0,1,2,4 (default: 0, 1, 2, 4 ... to its rank)")
+    rescore.add_argument("--alpha", type=float, help="in the place of the trained one")
+    rescore.add_argument("--split", default="validation", help="default: validation")
+
+    stored = command("cache", _cache, "Where frozen layers' activations are kept, and how many.")
+    stored.add_argument("--clear", action="store_true", help="delete them")
 
     evaluate = command(
         "evaluate", _evaluate, "Score a finished run on any data, before and after training.",
@@ -138,6 +159,12 @@ def _train_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--max-length", type=int, default=128)
     group.add_argument("--patience", type=int)
     group.add_argument("--seed", type=int, default=0)
+    group.add_argument(
+        "--prefix",
+        choices=get_args(PrefixChoice),
+        default="float32",
+        help="how activations below the first adapted layer are kept (default: float32)",
+    )
 
 
 def _run_config(options: argparse.Namespace) -> Any:
@@ -167,6 +194,7 @@ def _run_config(options: argparse.Namespace) -> Any:
             max_length=options.max_length,
             patience=options.patience,
             seed=options.seed,
+            prefix=options.prefix,
         ),
     )
 
@@ -231,6 +259,85 @@ def _train(options: argparse.Namespace) -> None:
         print(
             f"\n{run.test}\n\n{run.result['trainable']:,} trainable parameters. Run: {run.folder}"
         )
+
+
+def _sweep(options: argparse.Namespace) -> None:
+    from lora_lab.listeners import ProgressBar
+    from lora_lab.runs import new_run_folder
+    from lora_lab.sweeps import grid, run_sweep
+
+    configs = grid(
+        _run_config(options),
+        ranks=_whole_numbers("--ranks", options.ranks),
+        layers=options.choose_layers.split(),
+        seeds=_whole_numbers("--seeds", options.seeds),
+    )
+    folder = options.folder or new_run_folder(Path("runs"))
+    runs = {}
+    for number, (name, config) in enumerate(configs.items(), start=1):
+        bar = ProgressBar(f"{number}/{len(configs)} {name}")
+        runs |= run_sweep({name: config}, folder, listeners=[bar])
+    if options.json:
+        print(json.dumps({name: {"folder": str(r.folder), **r.result} for name, r in runs.items()}))
+        return
+    print(f"\n{'run':28}{'test accuracy':>14}{'95% interval':>18}{'trainable':>12}{'seconds':>9}")
+    for name, run in runs.items():
+        interval = f"{run.test.interval.low:.3f} to {run.test.interval.high:.3f}"
+        print(
+            f"{name:28}{run.test.accuracy:14.3f}{interval:>18}"
+            f"{run.result['trainable']:12,}{run.result['seconds']:9.0f}"
+        )
+    print(f"\nRuns: {folder}")
+
+
+def _rescore(options: argparse.Namespace) -> None:
+    from lora_lab.rescoring import Rescorer
+    from lora_lab.runs import load_trained, read_run, shared_cache
+
+    run = read_run(options.folder)
+    if run.config.method != "lora":
+        raise ValueError(f"{options.folder} is a {run.config.method} run; only LoRA has a rank.")
+    loaded, data = load_trained(options.folder), run.config.data.load()
+    if options.split not in data:
+        raise ValueError(f"There is no split {options.split!r}; there are {', '.join(data)}.")
+    rescorer = Rescorer(
+        *loaded,
+        data[options.split],
+        max_length=run.config.train.max_length,
+        cache=shared_cache(),
+    )
+    trained = run.config.lora.rank
+    halvings = [0] + [2**i for i in range(trained.bit_length()) if 2**i < trained] + [trained]
+    ranks = _whole_numbers("--ranks", options.ranks) if options.ranks else halvings
+    scores = {rank: rescorer.score(rank=rank, alpha=options.alpha) for rank in ranks}
+    if options.json:
+        print(json.dumps({rank: score.as_dict() for rank, score in scores.items()}))
+        return
+    print(f"Trained with rank {trained}. Accuracy on {options.split}, the update cut to a rank:")
+    for rank, score in scores.items():
+        print(
+            f"  rank {rank:3}: {score.accuracy:.3f}, 95% interval {score.interval.low:.3f} to "
+            f"{score.interval.high:.3f}"
+        )
+
+
+def _cache(options: argparse.Namespace) -> None:
+    from lora_lab.runs import shared_cache
+
+    cache = shared_cache()
+    if options.clear:
+        cache.clear()
+    print(
+        f"{cache.disk_used() / 2**20:.0f} MiB in {cache.folder}, at most "
+        f"{cache.disk_limit / 2**20:.0f} MiB."
+    )
+
+
+def _whole_numbers(flag: str, text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise ValueError(f"{flag} is {text!r}; write whole numbers such as 1,2,4.") from None
 
 
 def _evaluate(options: argparse.Namespace) -> None:

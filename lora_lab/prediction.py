@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from lora_lab.batches import TokenisedText, inference_batches, tokenise
 from lora_lab.choices import PrefixChoice
 from lora_lab.evaluation import Evaluation, evaluate_predictions
-from lora_lab.forward import logits_function
+from lora_lab.forward import Logits, logits_function
 from lora_lab.prefix_cache import PrefixCache
 
 
@@ -60,12 +61,22 @@ def evaluate_tokenised(
     prefix: PrefixChoice = "float32",
 ) -> Evaluation:
     """``evaluate`` for texts that have been tokenised already; see ``logits_function``."""
+    names = check_classes(model, dataset)
+    p = probabilities(model, text, batch_size=batch_size, cache=cache, prefix=prefix)
+    return evaluate_predictions(np.asarray(dataset["label"]), p.argmax(axis=1), names, p)
+
+
+def check_classes(model: nn.Module, dataset: Dataset) -> list[str]:
+    """The class names, if model and data agree on them.
+
+    Raises:
+        ValueError: they do not.
+    """
     names = list(dataset.features["label"].names)
     own = [model.config.id2label[i] for i in range(model.config.num_labels)]
     if names != own:
         raise ValueError(f"The model answers {own}, but the data's classes are {names}.")
-    p = probabilities(model, text, batch_size=batch_size, cache=cache, prefix=prefix)
-    return evaluate_predictions(np.asarray(dataset["label"]), p.argmax(axis=1), names, p)
+    return names
 
 
 @torch.inference_mode()
@@ -78,14 +89,26 @@ def probabilities(
     prefix: PrefixChoice = "float32",
 ) -> np.ndarray:
     """``predict_probabilities`` for texts that have been tokenised already."""
+    with eval_mode(model):
+        logits = logits_function(model, text, cache=cache, prefix=prefix)
+        return softmax_of(logits, text, model.config.num_labels, batch_size)
+
+
+def softmax_of(logits: Logits, text: TokenisedText, classes: int, batch_size: int) -> np.ndarray:
+    """Probabilities (N, classes) of all texts, in their own order."""
+    result = np.empty((len(text), classes), dtype=np.float32)
+    for rows in inference_batches(text, batch_size):
+        result[rows] = torch.softmax(logits(rows).float(), dim=-1).cpu().numpy()
+    return result
+
+
+@contextmanager
+def eval_mode(model: nn.Module) -> Iterator[None]:
+    """Every module in eval mode within, and back in its own mode after."""
     training = [module for module in model.modules() if module.training]
-    result = np.empty((len(text), model.config.num_labels), dtype=np.float32)
     model.eval()
     try:
-        logits = logits_function(model, text, cache=cache, prefix=prefix)
-        for rows in inference_batches(text, batch_size):
-            result[rows] = torch.softmax(logits(rows).float(), dim=-1).cpu().numpy()
+        yield
     finally:
         for module in training:
             module.training = True
-    return result

@@ -168,9 +168,9 @@ def train(
     total_steps = config.epochs * batches_per_epoch
 
     torch.manual_seed(config.seed)
-    progress, best = Progress(), {}
+    progress, best, best_validation = Progress(), {}, None
     path = folder / "checkpoint.safetensors" if folder else None
-    identity = _identity(model, config, data, parameters)
+    identity = _identity(model, config, data, parameters) if path else ""
     if path and resume and path.exists():
         progress, best = load_checkpoint(path, identity, model, optimizer)
     clock = _Clock(progress)
@@ -230,7 +230,7 @@ def train(
         )
         progress.history.append(record)
         if _is_best(progress.history):
-            progress.best_epoch = progress.epoch + 1
+            progress.best_epoch, best_validation = progress.epoch + 1, validation
             best = {name: p.detach().clone() for name, p in parameters.items()}
         progress.epoch += 1
         progress.batch, progress.loss_sum, progress.loss_count = 0, 0.0, 0
@@ -242,17 +242,17 @@ def train(
         for name, parameter in parameters.items():
             parameter.copy_(best[name])
     model.eval()
-    scores = {
-        split: evaluate_tokenised(model, text[split], data[split], **reading)
-        for split in ("validation", "test")
-        if split in data
-    }
+
+    def score(split: str) -> Evaluation:
+        return evaluate_tokenised(model, text[split], data[split], **reading)
+
     return TrainingRun(
         config=config,
         history=tuple(progress.history),
         best_epoch=progress.best_epoch,
-        validation=scores["validation"],
-        test=scores.get("test"),
+        # Known already, unless the best epoch was before an interruption.
+        validation=best_validation or score("validation"),
+        test=score("test") if "test" in data else None,
         trainable=trainable_parameters(model),
         steps=progress.step,
         seconds=progress.seconds,

@@ -31,6 +31,26 @@ def truncated_svd(W: Tensor, rank: int) -> TruncatedSVD:
     return TruncatedSVD(U[:, :rank], S[:rank], Vh[:rank])
 
 
+def truncated_product(B: Tensor, A: Tensor, rank: int) -> TruncatedSVD:
+    """``truncated_svd(B @ A, rank)`` without ever forming the product.
+
+    With ``B = Q_B R_B`` and ``A^T = Q_A R_A`` it is ``B A = Q_B (R_B R_A^T) Q_A^T``: the SVD of
+    the small matrix in the middle, (r, r), turned by two orthonormal bases.
+
+    Args:
+        B: (out, r).
+        A: (r, in).
+        rank: 0 .. r.
+
+    Raises:
+        ValueError: ``rank`` outside 0 .. r.
+    """
+    _check_rank(rank, A.shape[0], f"a product of inner dimension {A.shape[0]}")
+    left, right = torch.linalg.qr(B), torch.linalg.qr(A.T)
+    U, S, Vh = truncated_svd(left.R @ right.R.T, min(rank, *left.R.shape, *right.R.shape))
+    return TruncatedSVD(left.Q @ U, S, Vh @ right.Q.T)
+
+
 def eckart_young_error(singular_values: Tensor, rank: int) -> Tensor:
     """Smallest Frobenius error of any rank-k approximation: ``sqrt(sum_{i>k} sigma_i^2)``.
 

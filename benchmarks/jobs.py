@@ -1,0 +1,307 @@
+"""One measurement in one process: train a job on one side, print what it took as JSON.
+
+    python benchmarks/jobs.py ours '{"layers": "top:2", "train_size": 500}'
+
+Every side gets the same model, head, data, split, rank, alpha, target layers, batch size, epochs,
+learning rate, schedule and seed, and scores the validation set after each epoch. The sides:
+
+    ours          lora_lab.train
+    peft-default  PEFT under the transformers Trainer: dynamic padding, nothing else
+    peft-best     the same with batches grouped by length, a fused optimiser and no dropout in the
+                  frozen base
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+#: When this process was asked for, so that imports count as start-up.
+STARTED = float(os.environ.get("BENCH_STARTED", time.time()))
+
+
+@dataclass(frozen=True)
+class Job:
+    """LoRA on the film reviews."""
+
+    train_size: int | None = None
+    epochs: int = 3
+    rank: int = 8
+    layers: str = "all"
+    seed: int = 0
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    targets: tuple[str, ...] = ("query", "value")
+
+    @property
+    def alpha(self) -> int:
+        return 2 * self.rank
+
+
+def ours(job: Job) -> dict[str, Any]:
+    from lora_lab import TrainConfig, train
+
+    model, tokenizer, data = _adapted(job)
+    first_step: list[float] = []
+
+    def note(event: dict[str, Any]) -> None:
+        if event["event"] == "step" and not first_step:
+            first_step.append(time.time())
+
+    train_config = TrainConfig(
+        epochs=job.epochs, learning_rate=job.learning_rate, batch_size=job.batch_size, seed=job.seed
+    )
+    without_test = type(data)({s: data[s] for s in ("train", "validation")})
+    seconds = _timed(lambda: train(model, tokenizer, without_test, train_config, listeners=[note]))
+    return _outcome(model, tokenizer, data, job, seconds, first_step[0] - STARTED)
+
+
+def peft_default(job: Job) -> dict[str, Any]:
+    return _peft(job, best=False)
+
+
+def peft_best(job: Job) -> dict[str, Any]:
+    return _peft(job, best=True)
+
+
+def _peft(job: Job, *, best: bool) -> dict[str, Any]:
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
+
+    from lora_lab import load_data, load_model
+
+    data = load_data("movie-reviews", train_size=job.train_size)
+    model, tokenizer = load_model(labels=data, seed=job.seed)
+    if best:
+        for module in model.base_model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+    depth = model.config.num_hidden_layers
+    chosen = {}
+    if job.layers != "all":
+        top = int(job.layers.removeprefix("top:"))
+        chosen = dict(layers_to_transform=[*range(depth - top, depth)], layers_pattern="layer")
+    model = get_peft_model(
+        model,
+        LoraConfig(
+            task_type="SEQ_CLS",
+            r=job.rank,
+            lora_alpha=job.alpha,
+            target_modules=[*job.targets],
+            **chosen,
+        ),
+    )
+    first_step: list[float] = []
+
+    class Note(TrainerCallback):
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            if not first_step:
+                first_step.append(time.time())
+
+    columns = [c for c in data["train"].column_names if c != "label"]
+    splits = {
+        split: data[split].map(
+            lambda rows: tokenizer(rows["text"], truncation=True, max_length=128),
+            batched=True,
+            remove_columns=columns,
+        )
+        for split in ("train", "validation")
+    }
+    extras: dict[str, Any] = {}
+    if best:
+        extras = dict(train_sampling_strategy="group_by_length", optim="adamw_torch_fused")
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(
+            model=model,
+            args=TrainingArguments(
+                output_dir=folder,
+                num_train_epochs=job.epochs,
+                per_device_train_batch_size=job.batch_size,
+                per_device_eval_batch_size=64,
+                eval_strategy="epoch",
+                learning_rate=job.learning_rate,
+                warmup_steps=0.1,
+                weight_decay=0.01,
+                seed=job.seed,
+                report_to="none",
+                save_strategy="no",
+                disable_tqdm=True,
+                use_cpu=not torch.cuda.is_available(),
+                **extras,
+            ),
+            train_dataset=splits["train"],
+            eval_dataset=splits["validation"],
+            data_collator=DataCollatorWithPadding(tokenizer),
+            callbacks=[Note()],
+        )
+        seconds = _timed(trainer.train)
+    return _outcome(model, tokenizer, data, job, seconds, first_step[0] - STARTED)
+
+
+def ours_sweep(job: Job, ranks: list[int], layers: list[str]) -> dict[str, Any]:
+    """All combinations in one process over one new cache; everything from data to score counts."""
+    from lora_lab.adapt import LoraConfig
+    from lora_lab.prefix_cache import PrefixCache
+    from lora_lab.runs import DataConfig, RunConfig, peak_memory
+    from lora_lab.sweeps import grid, run_sweep
+    from lora_lab.training import TrainConfig
+
+    base = RunConfig(
+        data=DataConfig(train_size=job.train_size),
+        lora=LoraConfig(rank=job.rank, alpha=job.alpha, target_modules=job.targets),
+        train=TrainConfig(epochs=job.epochs, learning_rate=job.learning_rate, seed=job.seed),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        cache = PrefixCache(Path(folder) / "activations")
+        started = time.perf_counter()
+        configs = grid(base, ranks=ranks, layers=layers)
+        runs = run_sweep(configs, Path(folder) / "runs", cache=cache)
+        seconds = time.perf_counter() - started
+    accuracies = {name: run.test.accuracy for name, run in runs.items()}
+    return {"seconds": seconds, "accuracies": accuracies, "peak_memory": peak_memory()}
+
+
+def peft_sweep(job: Job, ranks: list[int], layers: list[str]) -> dict[str, Any]:
+    """The same combinations one after the other with PEFT and the Trainer's defaults."""
+    from lora_lab.runs import peak_memory
+
+    started = time.perf_counter()
+    accuracies = {}
+    for rank in ranks:
+        for choice in layers:
+            outcome = _peft(replace(job, rank=rank, layers=choice), best=False)
+            accuracies[f"rank-{rank} {choice}"] = outcome["accuracy"]
+    seconds = time.perf_counter() - started
+    return {"seconds": seconds, "accuracies": accuracies, "peak_memory": peak_memory()}
+
+
+def floor(job: Job, batches: int = 20) -> dict[str, Any]:
+    """Seconds of one epoch's matrix products alone, from a sample of its batches."""
+    import torch
+
+    from lora_lab.batches import tokenise, training_batches
+    from lora_lab.closed_form import mean_cross_entropy
+    from lora_lab.forward import logits_function
+    from lora_lab.matrix_floor import floor_seconds, flops, matrix_products
+    from lora_lab.training import set_training_mode
+
+    model, tokenizer, data = _adapted(job)
+    text = tokenise(tokenizer, data["train"]["text"])
+    labels = torch.tensor(data["train"]["label"])
+    set_training_mode(model)
+    logits = logits_function(model, text)
+    epoch = training_batches(text, job.batch_size, job.seed, 0)
+    by_tokens = sorted(epoch, key=lambda rows: sum(len(text.input_ids[r]) for r in rows))
+    sample = by_tokens[:: max(1, len(epoch) // batches)]
+
+    def step(rows: list[int]) -> None:
+        mean_cross_entropy(logits(rows), labels[rows]).backward()
+
+    products = sum((matrix_products(partial(step, rows)) for rows in sample), Counter())
+    alone = floor_seconds(products)
+
+    def tokens(chosen: list[list[int]]) -> int:
+        return sum(len(text.input_ids[row]) for rows in chosen for row in rows)
+
+    share = tokens(sample) / tokens(epoch)
+    return {
+        "seconds_per_epoch": alone / share,
+        "gflops_per_second": flops(products) / alone / 1e9,
+        "gflop_per_epoch": flops(products) / share / 1e9,
+        "padding_waste": text.padding_waste(epoch),
+    }
+
+
+def rescoring(job: Job) -> dict[str, Any]:
+    """A rescored rank against one bare forward pass of the same layers over the same sentences."""
+    import statistics
+
+    import torch
+
+    from lora_lab.prediction import eval_mode, softmax_of
+    from lora_lab.rescoring import Rescorer
+
+    model, tokenizer, data = _adapted(job)
+    rescorer = Rescorer(model, tokenizer, data["validation"])
+
+    @torch.inference_mode()
+    def forward() -> None:
+        with eval_mode(model):
+            softmax_of(rescorer._logits, rescorer.text, 2, rescorer.batch_size)
+
+    def score() -> None:
+        rescorer.score(rank=job.rank // 2, alpha=job.alpha)
+
+    pairs = [(_timed(score), _timed(forward)) for _ in range(8)][1:]
+    return {
+        "score_seconds": statistics.median(s for s, _ in pairs),
+        "forward_seconds": statistics.median(f for _, f in pairs),
+        "ratios": [s / f for s, f in pairs],
+    }
+
+
+def _adapted(job: Job) -> tuple[Any, Any, Any]:
+    import torch
+
+    from lora_lab import LoraConfig, apply_lora, load_data, load_model
+
+    data = load_data("movie-reviews", train_size=job.train_size)
+    model, tokenizer = load_model(labels=data, seed=job.seed)
+    torch.manual_seed(job.seed)
+    config = LoraConfig(
+        rank=job.rank, alpha=job.alpha, target_modules=job.targets, layers=job.layers
+    )
+    apply_lora(model, config)
+    return model.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer, data
+
+
+def _outcome(
+    model: Any, tokenizer: Any, data: Any, job: Job, seconds: float, to_first_step: float
+) -> dict[str, Any]:
+    from lora_lab.prediction import predict_probabilities
+    from lora_lab.runs import peak_memory
+
+    peak = peak_memory()
+    p = predict_probabilities(model, tokenizer, data["test"]["text"])
+    right = sum(int(a == b) for a, b in zip(p.argmax(axis=1), data["test"]["label"], strict=True))
+    return {
+        "job": asdict(job),
+        "seconds": seconds,
+        "examples": len(data["train"]),
+        "start_to_first_step": to_first_step,
+        "peak_memory": peak,
+        "accuracy": right / len(p),
+        "test_examples": len(p),
+        "trainable": sum(q.numel() for q in model.parameters() if q.requires_grad),
+    }
+
+
+def _timed(call: Any) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+SIDES = {
+    "ours": ours,
+    "peft-default": peft_default,
+    "peft-best": peft_best,
+    "ours-sweep": ours_sweep,
+    "peft-sweep": peft_sweep,
+    "floor": floor,
+    "rescoring": rescoring,
+}
+
+if __name__ == "__main__":
+    settings = json.loads(sys.argv[2]) if len(sys.argv) > 2 else {}
+    grid_of = {key: settings.pop(key) for key in ("ranks", "layer_choices") if key in settings}
+    print(json.dumps(SIDES[sys.argv[1]](Job(**settings), *grid_of.values())))

@@ -40,6 +40,7 @@ class Job:
     batch_size: int = 32
     learning_rate: float = 1e-3
     targets: tuple[str, ...] = ("query", "value")
+    precision: str = "float32"
 
     @property
     def alpha(self) -> int:
@@ -57,7 +58,11 @@ def ours(job: Job) -> dict[str, Any]:
             first_step.append(time.time())
 
     train_config = TrainConfig(
-        epochs=job.epochs, learning_rate=job.learning_rate, batch_size=job.batch_size, seed=job.seed
+        epochs=job.epochs,
+        learning_rate=job.learning_rate,
+        batch_size=job.batch_size,
+        seed=job.seed,
+        precision=job.precision,
     )
     without_test = type(data)({s: data[s] for s in ("train", "validation")})
     seconds = _timed(lambda: train(model, tokenizer, without_test, train_config, listeners=[note]))
@@ -136,6 +141,7 @@ def _peft(job: Job, *, best: bool) -> dict[str, Any]:
                 save_strategy="no",
                 disable_tqdm=True,
                 use_cpu=not torch.cuda.is_available(),
+                bf16=job.precision == "bfloat16",
                 **extras,
             ),
             train_dataset=splits["train"],

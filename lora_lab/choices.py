@@ -10,6 +10,8 @@ TwoSidedInitialisation = Literal["identity", "random"]
 Method = Literal["lora", "two-sided", "head", "full"]
 #: How activations below the first adapted layer are stored; see ``prefix_cache``.
 PrefixChoice = Literal["float32", "float16", "off"]
+#: What matrix products are computed in; "auto" measures which is faster here.
+Precision = Literal["float32", "bfloat16", "auto"]
 State = Literal["running", "finished", "failed", "interrupted"]
 
 #: Target modules: every linear layer in the numbered blocks.

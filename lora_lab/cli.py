@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
-from lora_lab.choices import ALL_LINEAR, Method, PrefixChoice, Scaling, TwoSidedForm
+from lora_lab.choices import ALL_LINEAR, Method, Precision, PrefixChoice, Scaling, TwoSidedForm
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,8 +65,9 @@ def build_parser() -> argparse.ArgumentParser:
         _data_flags, _lora_flags, _train_flags, _json_flag,
     )  # fmt: skip
     sweep.add_argument("--folder", type=Path, help="(default: a new one under runs/)")
+    _model_flag(sweep)
     sweep.add_argument("--ranks", default="", help="such as 1,2,4,8")
-    sweep.add_argument("--choose-layers", default="", help="such as 'top:1 top:2 all'")
+    sweep.add_argument("--layer-choices", default="", help="such as 'top:1 top:2 all'")
     sweep.add_argument("--seeds", default="", help="such as 0,1,2")
 
     rescore = command(
@@ -135,8 +136,12 @@ def _data_flags(parser: argparse.ArgumentParser) -> None:
 
 def _method_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", choices=get_args(Method), default="lora")
-    parser.add_argument("--model", default="minilm", help="minilm, a local folder or a hub name")
+    _model_flag(parser)
     parser.add_argument("--form", choices=get_args(TwoSidedForm), default="low-rank")
+
+
+def _model_flag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default="minilm", help="minilm, a local folder or a hub name")
 
 
 def _lora_flags(parser: argparse.ArgumentParser) -> None:
@@ -164,6 +169,12 @@ def _train_flags(parser: argparse.ArgumentParser) -> None:
         choices=get_args(PrefixChoice),
         default="float32",
         help="how activations below the first adapted layer are kept (default: float32)",
+    )
+    group.add_argument(
+        "--precision",
+        choices=get_args(Precision),
+        default="float32",
+        help="of matrix products; auto measures which is faster here (default: float32)",
     )
 
 
@@ -195,6 +206,7 @@ def _run_config(options: argparse.Namespace) -> Any:
             patience=options.patience,
             seed=options.seed,
             prefix=options.prefix,
+            precision=options.precision,
         ),
     )
 
@@ -269,7 +281,7 @@ def _sweep(options: argparse.Namespace) -> None:
     configs = grid(
         _run_config(options),
         ranks=_whole_numbers("--ranks", options.ranks),
-        layers=options.choose_layers.split(),
+        layers=options.layer_choices.split(),
         seeds=_whole_numbers("--seeds", options.seeds),
     )
     folder = options.folder or new_run_folder(Path("runs"))

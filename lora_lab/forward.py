@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from lora_lab.batches import TokenisedText
-from lora_lab.choices import PrefixChoice
+from lora_lab.choices import Precision, PrefixChoice
 from lora_lab.encoder import Encoder, additive_mask, find_encoder
+from lora_lab.precision import computing_in, settle
 from lora_lab.prefix_cache import PrefixCache
 
 #: Row numbers to logits (rows, classes).
@@ -22,6 +23,7 @@ def logits_function(
     *,
     cache: PrefixCache | None = None,
     prefix: PrefixChoice = "float32",
+    precision: Precision = "float32",
 ) -> Logits:
     """A function from row numbers to the model's logits, for training and for scoring.
 
@@ -33,8 +35,28 @@ def logits_function(
 
     Args:
         prefix: how cached activations are stored, or "off".
+        precision: of the matrix products; see ``precision.settle`` for "auto".
     """
     device = next(model.parameters()).device
+    precision = settle(precision, device)
+    with computing_in(precision, device):
+        own = _cheapest(model, text, device, cache, prefix)
+
+    def logits(rows: Sequence[int]) -> Tensor:
+        with computing_in(precision, device):
+            result = own(rows)
+        return result.float() if precision == "bfloat16" else result
+
+    return logits
+
+
+def _cheapest(
+    model: nn.Module,
+    text: TokenisedText,
+    device: torch.device,
+    cache: PrefixCache | None,
+    prefix: PrefixChoice,
+) -> Logits:
     encoder = find_encoder(model)
     if encoder is None or encoder.has_dropout:
         return lambda rows: model(**_moved(text.batch(rows), device)).logits
@@ -42,7 +64,13 @@ def logits_function(
     if cache is not None and prefix != "off" and start > 0 and len(text) > 0:
         stored = cache.get(encoder, text, start, prefix)
         if stored is not None:
-            return lambda rows: _above(encoder, *stored.batch(rows, device), start)
+            own = next(model.parameters()).dtype
+
+            def above(rows: Sequence[int]) -> Tensor:
+                hidden, attention_mask = stored.batch(rows, device)
+                return _above(encoder, hidden.to(own), attention_mask, start)
+
+            return above
     return lambda rows: _whole(encoder, **_moved(text.batch(rows), device))
 
 

@@ -118,7 +118,14 @@ class AdaptedLinear(nn.Module):
     ) -> Tensor:
         if self.backward_pass == "autograd":
             return forward(x, self.weight, *parameters, bias=self.base.bias)
-        return ClosedForm.apply(forward, backward, x, self.weight, self.base.bias, *parameters)
+        tensors = [x, self.weight, self.base.bias, *parameters]
+        if torch.is_autocast_enabled(x.device.type):
+            # autocast does not look into a closed form, so its part is done here.
+            dtype = torch.get_autocast_dtype(x.device.type)
+            tensors = [t if t is None else t.to(dtype) for t in tensors]
+            with torch.autocast(x.device.type, enabled=False):
+                return ClosedForm.apply(forward, backward, *tensors)
+        return ClosedForm.apply(forward, backward, *tensors)
 
     @torch.no_grad()
     def merge(self) -> None:

@@ -12,7 +12,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from lora_lab.batches import TokenisedText, inference_batches, tokenise
-from lora_lab.choices import PrefixChoice
+from lora_lab.choices import Precision, PrefixChoice
 from lora_lab.evaluation import Evaluation, evaluate_predictions
 from lora_lab.forward import Logits, logits_function
 from lora_lab.prefix_cache import PrefixCache
@@ -59,10 +59,13 @@ def evaluate_tokenised(
     batch_size: int = 64,
     cache: PrefixCache | None = None,
     prefix: PrefixChoice = "float32",
+    precision: Precision = "float32",
 ) -> Evaluation:
     """``evaluate`` for texts that have been tokenised already; see ``logits_function``."""
     names = check_classes(model, dataset)
-    p = probabilities(model, text, batch_size=batch_size, cache=cache, prefix=prefix)
+    p = probabilities(
+        model, text, batch_size=batch_size, cache=cache, prefix=prefix, precision=precision
+    )
     return evaluate_predictions(np.asarray(dataset["label"]), p.argmax(axis=1), names, p)
 
 
@@ -87,10 +90,11 @@ def probabilities(
     batch_size: int = 64,
     cache: PrefixCache | None = None,
     prefix: PrefixChoice = "float32",
+    precision: Precision = "float32",
 ) -> np.ndarray:
     """``predict_probabilities`` for texts that have been tokenised already."""
     with eval_mode(model):
-        logits = logits_function(model, text, cache=cache, prefix=prefix)
+        logits = logits_function(model, text, cache=cache, prefix=prefix, precision=precision)
         return softmax_of(logits, text, model.config.num_labels, batch_size)
 
 

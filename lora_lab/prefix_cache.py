@@ -27,7 +27,7 @@ from lora_lab.batches import TokenisedText, attention_mask, inference_batches
 from lora_lab.encoder import Encoder, additive_mask
 
 GIB = 2**30
-FORMAT = "lora-lab activations 1"
+FORMAT = "lora-lab activations 2"
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "float16": torch.float16}
 BUILD_BATCH = 64
 _STALE = 24 * 3600  # seconds after which a file that nobody finished is rubbish
@@ -89,6 +89,9 @@ class PrefixCache:
             dtype: "float32", or "float16" for half the room and about three digits.
 
         None if it fits neither in memory nor on disk: then it has to be computed each time.
+
+        Raises:
+            ValueError: a value is too large for float16.
         """
         layout = _Layout(text, first_token_only=block == encoder.depth)
         width = encoder.blocks[0].query.in_features
@@ -119,18 +122,18 @@ class PrefixCache:
         size: int,
         dtype: torch.dtype,
     ) -> Tensor | None:
-        on_disk = self.folder is not None and size <= self.disk_limit
+        on_disk = self.folder is not None and 0 < size <= self.disk_limit
         if size <= self.memory_limit:
             values = torch.empty(shape, dtype=dtype)
             filled = 0
             for chunk in chunks:
-                values[filled : filled + len(chunk)] = chunk
+                values[filled : filled + len(chunk)] = _stored(chunk, dtype)
                 filled += len(chunk)
             self._remember(key, values, size)
             if on_disk:
                 self._write(key, iter([values]))
             return values
-        if on_disk and self._write(key, (chunk.to(dtype) for chunk in chunks)):
+        if on_disk and self._write(key, (_stored(chunk, dtype) for chunk in chunks)):
             return _map(self.folder / f"{key}.bin", shape, dtype)
         return None
 
@@ -212,10 +215,30 @@ def _chunks(encoder: Encoder, text: TokenisedText, block: int) -> Iterator[Tenso
         yield hidden[present].cpu()
 
 
+def _stored(chunk: Tensor, dtype: torch.dtype) -> Tensor:
+    """``chunk`` in the type that it is kept in.
+
+    Raises:
+        ValueError: a value is too large for float16.
+    """
+    largest = torch.finfo(dtype).max
+    if chunk.abs().max() > largest:
+        raise ValueError(
+            f"Activations of this model exceed {largest:g}, the largest number that {dtype} "
+            "holds. Keep them in float32 (prefix='float32')."
+        )
+    return chunk.to(dtype)
+
+
 def _key(encoder: Encoder, text: TokenisedText, block: int, dtype: str) -> str:
     """A hash of everything that the activations depend on."""
-    digest = hashlib.sha256(f"{FORMAT} {block} {dtype}".encode())
     frozen = [encoder.embeddings]
+    device = next(encoder.embeddings.parameters()).device.type
+    computed_in = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else "own"
+    digest = hashlib.sha256(f"{FORMAT} {block} {dtype} {computed_in}".encode())
+    # Where padding lies shifts RoBERTa's positions, and is no weight.
+    padding = getattr(encoder.embeddings, "padding_idx", None)
+    digest.update(f"{encoder.embeddings} {padding}".encode())
     for part in encoder.blocks[:block]:
         digest.update(f"{part.heads} {part.activation} {part.output_norm}".encode())
         frozen += part.modules()
@@ -234,7 +257,8 @@ def _map(path: Path, shape: tuple[int, int], dtype: torch.dtype) -> Tensor | Non
     try:
         if path.stat().st_size != count * dtype.itemsize or count == 0:
             return None
-        os.utime(path)  # used just now: the last to be evicted
+        with suppress(OSError):  # another user's file may be read all the same
+            os.utime(path)  # used just now: the last to be evicted
         values = torch.from_file(str(path), shared=False, size=count, dtype=dtype)
     except (OSError, RuntimeError):  # evicted by another process in this moment
         return None

@@ -19,11 +19,12 @@ from transformers import PreTrainedTokenizerBase
 from lora_lab.adapt import adapted_layers, trainable_parameters
 from lora_lab.batches import tokenise, training_batches
 from lora_lab.checkpoints import Progress, load_checkpoint, save_checkpoint
-from lora_lab.choices import PrefixChoice
+from lora_lab.choices import Precision, PrefixChoice
 from lora_lab.closed_form import mean_cross_entropy
 from lora_lab.data import fingerprint
 from lora_lab.evaluation import Evaluation
 from lora_lab.forward import logits_function
+from lora_lab.precision import settle
 from lora_lab.prediction import evaluate_tokenised
 from lora_lab.prefix_cache import PrefixCache
 
@@ -54,6 +55,8 @@ class TrainConfig:
             trained always has it.
         prefix: how activations below the first adapted layer are kept, so that frozen layers
             run once and not in every epoch; "off" runs them each time.
+        precision: "bfloat16" computes the matrix products in it; "auto" does where that is
+            faster, so results may then differ between machines.
         seed: order of the examples and every dropout.
         checkpoint_every: steps between two checkpoints within an epoch.
 
@@ -71,6 +74,7 @@ class TrainConfig:
     patience: int | None = None
     base_dropout: bool = False
     prefix: PrefixChoice = "float32"
+    precision: Precision = "float32"
     seed: int = 0
     checkpoint_every: int = 100
 
@@ -99,9 +103,12 @@ class TrainConfig:
             value = getattr(self, name)
             if not math.isfinite(value) or not allowed(value):
                 raise ValueError(f"{name} is {value!r}; it must be {says}.")
-        if self.prefix not in get_args(PrefixChoice):
-            options = ", ".join(get_args(PrefixChoice))
-            raise ValueError(f"prefix is {self.prefix!r}; it must be one of {options}.")
+        for name, choices in (("prefix", PrefixChoice), ("precision", Precision)):
+            if getattr(self, name) not in get_args(choices):
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}; it must be one of "
+                    f"{', '.join(get_args(choices))}."
+                )
 
 
 @dataclass(frozen=True)
@@ -162,7 +169,8 @@ def train(
         raise ValueError("No parameter requires a gradient. Call apply_lora(model, ...) first.")
     text = {s: tokenise(tokenizer, data[s]["text"], config.max_length) for s in data}
     labels = torch.tensor(data["train"]["label"])
-    reading = dict(cache=cache, prefix=config.prefix)
+    device = next(model.parameters()).device
+    reading = dict(cache=cache, prefix=config.prefix, precision=settle(config.precision, device))
     optimizer = make_optimizer(model, config)
     batches_per_epoch = math.ceil(len(labels) / config.batch_size)
     total_steps = config.epochs * batches_per_epoch

@@ -117,6 +117,9 @@ def test_train_takes_all_settings_from_a_file(run, trained, tmp_path):
         (["predict", "no-such-run", "text"], "no-such-run"),
         (["evaluate", "no-such-run"], "no-such-run"),
         (["demo", "--methods", "head,magic"], "magic"),
+        (["sweep", "--ranks", "1,x"], "--ranks is '1,x'"),
+        (["sweep", "--ranks", "2,2"], "given twice"),
+        (["rescore", "no-such-run"], "no-such-run"),
     ],
 )
 def test_a_mistake_gets_a_message_that_names_it(run, tmp_path, monkeypatch, words, says):
@@ -124,6 +127,39 @@ def test_a_mistake_gets_a_message_that_names_it(run, tmp_path, monkeypatch, word
     status, out, err = run(*words)
     assert status == 2
     assert says in err and err.startswith("lora-lab: ") and "Traceback" not in err
+
+
+def test_sweep_runs_a_grid_and_goes_on_where_it_stopped(run, tiny_folder, reviews_file, tmp_path):
+    words = ["sweep", "--model", str(tiny_folder), "--data", str(reviews_file), "--epochs", "1"]
+    words += ["--ranks", "1,2", "--layer-choices", "top:1 all", "--folder", str(tmp_path)]
+    status, out, _ = run(*words, "--json")
+    found = json.loads(out)
+    assert status == 0 and len(found) == 4
+    trainable = [found[f"rank-{r}_layers-top-1"]["trainable"] for r in (1, 2)]
+    head = 2 * 32 + 2
+    assert trainable[1] - head == 2 * (trainable[0] - head), "twice the rank, twice the adapter"
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("result.json")}
+    status, out, _ = run(*words)
+    assert status == 0 and all(name in out for name in found)
+    assert {path: path.stat().st_mtime_ns for path in before} == before, "nothing ran again"
+
+
+def test_rescore_cuts_the_rank_down_to_nothing(run, trained):
+    status, out, _ = run("rescore", str(trained), "--json")
+    assert status == 0 and list(json.loads(out)) == ["0", "1", "2"]
+    status, out, _ = run("rescore", str(trained), "--ranks", "2", "--split", "test")
+    _, evaluated, _ = run("evaluate", str(trained), "--json")
+    assert f"rank   2: {json.loads(evaluated)['after']['accuracy']:.3f}" in out
+
+
+def test_cache_says_where_it_is_and_clears_it(run, trained, tmp_path, monkeypatch):
+    monkeypatch.setenv("LORA_LAB_CACHE", str(tmp_path))
+    stored = tmp_path / "activations" / "some.bin"
+    stored.parent.mkdir()
+    stored.write_bytes(bytes(3 * 2**20))
+    assert run("cache")[1].startswith(f"3 MiB in {stored.parent}")
+    assert run("cache", "--clear")[1].startswith("0 MiB")
+    assert not stored.exists()
 
 
 def test_doctor_names_what_is_missing_and_the_remedy(run, tmp_path, monkeypatch):

@@ -139,3 +139,20 @@ def test_unrelated_subspaces_overlap_by_max_over_d_on_average(i, j):
 def test_what_is_not_a_pair_of_orthonormal_bases_is_refused(first, second, message):
     with pytest.raises(ValueError, match=message):
         low_rank.subspace_similarity(first, second)
+
+
+@pytest.mark.parametrize(("out", "rank", "in_"), [(7, 3, 5), (5, 5, 9), (2, 4, 3)])
+def test_a_products_svd_is_found_without_forming_the_product(out, rank, in_):
+    B, A = normal(out, rank), normal(rank, in_)
+    for k in range(min(out, rank, in_) + 1):
+        found = low_rank.truncated_product(B, A, k)
+        torch.testing.assert_close(found.matrix(), low_rank.truncated_svd(B @ A, k).matrix())
+        assert found.S.shape == (k,) and torch.all(found.S.diff() <= 0)
+        identity = torch.eye(k, dtype=B.dtype)
+        torch.testing.assert_close(found.U.T @ found.U, identity)
+        torch.testing.assert_close(found.Vh @ found.Vh.T, identity)
+
+
+def test_a_product_cannot_be_cut_to_more_than_its_inner_dimension():
+    with pytest.raises(ValueError, match="rank is 4.*inner dimension 3"):
+        low_rank.truncated_product(normal(7, 3), normal(3, 5), 4)

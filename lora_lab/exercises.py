@@ -103,6 +103,13 @@ def expect(
     raise _Wrong(f"{where} should give {_shown(right)}, yours gives {_shown(got)}.")
 
 
+def one_number(got: Any) -> Any:
+    """``got`` if it is a single number; a verdict otherwise."""
+    if isinstance(got, bool) or not isinstance(got, int | float | np.number):
+        raise _Wrong(f"Return one number, not {type(got).__name__}.")
+    return got
+
+
 @check
 def check_wilson_interval(function: Callable[[int, int], tuple[float, float]]) -> str:
     """``function(correct, examples) -> (low, high)``: Wilson's 95% interval."""
@@ -186,9 +193,7 @@ def check_trainable_count(function: Callable[..., int]) -> str:
                 layers * matrices * (hidden * hidden + 2 * hidden * rank) + head
             ),
         }
-        got = attempt(function, *case)
-        if isinstance(got, bool) or not isinstance(got, int | float | np.number):
-            raise _Wrong(f"Return one number, not {type(got).__name__}.")
+        got = one_number(attempt(function, *case))
         where = f"hidden {hidden}, rank {rank}, alpha {alpha}, {layers} layers, "
         where += f"{matrices} matrices each, {classes} classes"
         expect(got, lora + head, mistakes, where)

@@ -116,16 +116,17 @@ class AdaptedLinear(nn.Module):
         x: Tensor,
         *parameters: Tensor,
     ) -> Tensor:
-        if self.backward_pass == "autograd":
-            return forward(x, self.weight, *parameters, bias=self.base.bias)
+        device = x.device.type
         tensors = [x, self.weight, self.base.bias, *parameters]
-        if torch.is_autocast_enabled(x.device.type):
+        if torch.is_autocast_enabled(device):
             # autocast does not look into a closed form, so its part is done here.
-            dtype = torch.get_autocast_dtype(x.device.type)
+            dtype = torch.get_autocast_dtype(device)
             tensors = [t if t is None else t.to(dtype) for t in tensors]
-            with torch.autocast(x.device.type, enabled=False):
+        with torch.autocast(device, enabled=False):
+            if self.backward_pass == "derived":
                 return ClosedForm.apply(forward, backward, *tensors)
-        return ClosedForm.apply(forward, backward, *tensors)
+            x, W, bias, *parameters = tensors
+            return forward(x, W, *parameters, bias=bias)
 
     @torch.no_grad()
     def merge(self) -> None:

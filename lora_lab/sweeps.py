@@ -55,8 +55,7 @@ def run_sweep(
 ) -> dict[str, Run]:
     """Run each configuration in ``folder / name``; finished ones are not run again.
 
-    One at a time: on two cores two runs with one thread each are no faster than one run with
-    two, and need twice the memory (``benchmarks/`` measures it).
+    One at a time. ``benchmarks/`` measures what two at once, with one thread each, would bring.
 
     Raises:
         RunError: a folder holds another run; else see ``execute``.

@@ -77,7 +77,9 @@ def training_batches(
 ) -> list[list[int]]:
     """Row numbers of each batch of one epoch: shuffled, yet of like length within a batch.
 
-    Depends on nothing but the arguments, so an interrupted epoch can be taken up again.
+    The batch with the longest text comes first: if memory is too small, that shows at once, and
+    what it took serves all that follow. Depends on nothing but the arguments, so an interrupted
+    epoch can be taken up again.
     """
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     order = torch.randperm(len(text), generator=generator).tolist()
@@ -86,7 +88,10 @@ def training_batches(
     for start in range(0, len(order), pool):
         rows = sorted(order[start : start + pool], key=lambda row: len(text.input_ids[row]))
         batches += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
-    return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
+    shuffled = [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
+    # Rows are sorted within a batch, so its last text is its longest.
+    longest = max(batches, key=lambda rows: len(text.input_ids[rows[-1]]), default=None)
+    return sorted(shuffled, key=lambda rows: rows is not longest)
 
 
 def inference_batches(text: TokenisedText, batch_size: int) -> Iterator[list[int]]:

@@ -95,6 +95,16 @@ def test_short_and_long_batches_are_mixed() -> None:
     assert abs(np.corrcoef(longest, range(len(longest)))[0, 1]) < 0.3
 
 
+def test_the_longest_text_is_met_first_in_every_epoch() -> None:
+    text = realistic(3 * POOL_BATCHES)
+    longest = max(len(ids) for ids in text.input_ids)
+    for epoch in range(3):
+        first, *others = training_batches(text, 2, seed=0, epoch=epoch)
+        assert max(len(text.input_ids[row]) for row in first) == longest
+        widths = [max(len(text.input_ids[row]) for row in rows) for rows in others]
+        assert widths != sorted(widths, reverse=True), "the others stay shuffled"
+
+
 def test_inference_goes_from_short_to_long() -> None:
     text = realistic(100)
     in_order = [len(text.input_ids[row]) for rows in inference_batches(text, 8) for row in rows]

@@ -8,8 +8,8 @@ help:
 	@echo "make demo    the main job in the terminal: fine-tune BERT on film reviews"
 	@echo "make lab     the notebooks in JupyterLab"
 	@echo "make test    every test, notebooks included"
-	@echo "make bench   side by side with PEFT and the transformers Trainer, about two hours"
-	@echo "make bench-quick   the same on a subset, under five minutes"
+	@echo "make bench   side by side with PEFT and the transformers Trainer: hours"
+	@echo "make bench-quick   the same on a subset"
 	@echo "make setup   only build .venv and fetch the data (the others do it first)"
 	@echo "make clean   remove .venv and caches; runs/ is kept"
 

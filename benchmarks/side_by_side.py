@@ -1,7 +1,7 @@
 """Ours against PEFT with the transformers Trainer: the same jobs, alternating, in one process tree.
 
-    python benchmarks/side_by_side.py            every figure, about two hours on two cores
-    python benchmarks/side_by_side.py --quick    the same ratios on a subset, under five minutes
+    python benchmarks/side_by_side.py            every figure: hours on two cores
+    python benchmarks/side_by_side.py --quick    the same ratios on a subset
     python benchmarks/side_by_side.py --only main,top-two
     python benchmarks/side_by_side.py --table    the last results as the README shows them
 
@@ -255,7 +255,7 @@ def _accuracy_difference(rounds: Sequence[Outcome]) -> Outcome:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a subset, under five minutes")
+    parser.add_argument("--quick", action="store_true", help="a subset")
     parser.add_argument("--only", default=",".join(FIGURES), help=f"of {', '.join(FIGURES)}")
     parser.add_argument("--table", action="store_true", help="print the last results and stop")
     parser.add_argument("--rounds", type=int, help="instead of 3, or 1 with --quick")

@@ -29,11 +29,11 @@ def settle(precision: Precision, device: torch.device) -> Precision:
 
 
 def computing_in(precision: Precision, device: torch.device) -> AbstractContextManager:
-    """A context in which matrix products are computed in this precision.
+    """A context in which matrix products are computed in this precision, settled before.
 
     Weights, adapters and the optimiser stay in float32.
     """
-    if settle(precision, device) == "float32":
+    if precision == "float32":
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
 

@@ -9,6 +9,10 @@ learning rate, schedule and seed, and scores the validation set after each epoch
     peft-default  PEFT under the transformers Trainer: dynamic padding, nothing else
     peft-best     the same with batches grouped by length, a fused optimiser and no dropout in the
                   frozen base
+
+With ``"precision": "auto"`` or ``"bfloat16"`` ours computes in bfloat16 (auto: where it is faster),
+and PEFT gets its base loaded in bfloat16, which was the faster of its two ways; the other,
+``bf16=True``, can be had with ``"autocast"``.
 """
 
 from __future__ import annotations
@@ -96,6 +100,8 @@ def _peft(job: Job, *, best: bool) -> dict[str, Any]:
         for module in model.base_model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
+    if job.precision == "bfloat16":
+        model = model.bfloat16()
     depth = model.config.num_hidden_layers
     chosen = {}
     if job.layers != "all":
@@ -147,7 +153,7 @@ def _peft(job: Job, *, best: bool) -> dict[str, Any]:
                 save_strategy="no",
                 disable_tqdm=True,
                 use_cpu=not torch.cuda.is_available(),
-                bf16=job.precision == "bfloat16",
+                bf16=job.precision == "autocast",
                 **extras,
             ),
             train_dataset=splits["train"],
@@ -170,7 +176,12 @@ def ours_sweep(job: Job, ranks: list[int], layers: list[str]) -> dict[str, Any]:
     base = RunConfig(
         data=DataConfig(train_size=job.train_size),
         lora=LoraConfig(rank=job.rank, alpha=job.alpha, target_modules=job.targets),
-        train=TrainConfig(epochs=job.epochs, learning_rate=job.learning_rate, seed=job.seed),
+        train=TrainConfig(
+            epochs=job.epochs,
+            learning_rate=job.learning_rate,
+            seed=job.seed,
+            precision=job.precision,
+        ),
     )
     with tempfile.TemporaryDirectory() as folder:
         cache = PrefixCache(Path(folder) / "activations")
@@ -207,13 +218,15 @@ def floor(job: Job, batches: int = 20) -> dict[str, Any]:
     from lora_lab.closed_form import mean_cross_entropy
     from lora_lab.forward import logits_function
     from lora_lab.matrix_floor import floor_seconds, flops, matrix_products
+    from lora_lab.precision import frozen_stored_in, length_multiple, settle
     from lora_lab.training import set_training_mode
 
     model, tokenizer, data = _adapted(job)
     text = tokenise(tokenizer, data["train"]["text"])
     labels = torch.tensor(data["train"]["label"])
     set_training_mode(model)
-    logits = logits_function(model, text)
+    precision = settle(job.precision, next(model.parameters()).device)
+    logits = logits_function(model, text, precision=precision)
     epoch = training_batches(text, job.batch_size, job.seed, 0)
     by_tokens = sorted(epoch, key=lambda rows: sum(len(text.input_ids[r]) for r in rows))
     sample = by_tokens[:: max(1, len(epoch) // batches)]
@@ -225,8 +238,9 @@ def floor(job: Job, batches: int = 20) -> dict[str, Any]:
         with torch.no_grad():
             logits(rows)
 
-    learning = sum((matrix_products(partial(step, rows)) for rows in sample), Counter())
-    scoring = sum((matrix_products(partial(score, rows)) for rows in sample), Counter())
+    with frozen_stored_in(model, precision):
+        learning = sum((matrix_products(partial(step, rows)) for rows in sample), Counter())
+        scoring = sum((matrix_products(partial(score, rows)) for rows in sample), Counter())
 
     def tokens(chosen: list[list[int]]) -> int:
         return sum(len(text.input_ids[row]) for rows in chosen for row in rows)
@@ -238,7 +252,7 @@ def floor(job: Job, batches: int = 20) -> dict[str, Any]:
         "seconds": job.epochs * epoch_alone,
         "gflops_per_second": flops(learning) / floor_seconds(learning) / 1e9,
         "training_gflop_per_epoch": flops(learning) / share / 1e9,
-        "padding_waste": text.padding_waste(epoch),
+        "padding_waste": text.padding_waste(epoch, length_multiple(precision)),
     }
 
 
@@ -248,16 +262,20 @@ def rescoring(job: Job) -> dict[str, Any]:
 
     import torch
 
+    from lora_lab.forward import logits_function
     from lora_lab.prediction import eval_mode, softmax_of
+    from lora_lab.prefix_cache import PrefixCache
     from lora_lab.rescoring import Rescorer
 
     model, tokenizer, data = _adapted(job)
     rescorer = Rescorer(model, tokenizer, data["validation"])
+    with eval_mode(model):
+        logits = logits_function(model, rescorer.text, cache=PrefixCache())
 
     @torch.inference_mode()
     def forward() -> None:
         with eval_mode(model):
-            softmax_of(rescorer._logits, rescorer.text, 2, rescorer.batch_size)
+            softmax_of(logits, rescorer.text, 2, rescorer.batch_size)
 
     def score() -> None:
         rescorer.score(rank=job.rank // 2, alpha=job.alpha)

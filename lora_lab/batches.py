@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -31,16 +32,24 @@ class TokenisedText:
     def __len__(self) -> int:
         return len(self.input_ids)
 
-    def batch(self, rows: Sequence[int]) -> dict[str, Tensor]:
-        """Model inputs of these rows, padded to the longest: (n, longest) each."""
-        ids = [torch.tensor(self.input_ids[row]) for row in rows]
-        padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=self.pad_id)
-        return {"input_ids": padded, "attention_mask": attention_mask([len(row) for row in ids])}
+    def batch(self, rows: Sequence[int], multiple: int = 1) -> dict[str, Tensor]:
+        """Model inputs of these rows: (n, width) each, the width as in ``padded_width``."""
+        lengths = [len(self.input_ids[row]) for row in rows]
+        mask = attention_mask(lengths, padded_width(lengths, multiple, self.longest))
+        ids = torch.full(mask.shape, self.pad_id)
+        for i, row in enumerate(rows):
+            ids[i, : lengths[i]] = torch.tensor(self.input_ids[row])
+        return {"input_ids": ids, "attention_mask": mask}
 
-    def padding_waste(self, batches: Sequence[Sequence[int]]) -> float:
+    @cached_property
+    def longest(self) -> int:
+        """Tokens of the longest text."""
+        return max(map(len, self.input_ids), default=0)
+
+    def padding_waste(self, batches: Sequence[Sequence[int]], multiple: int = 1) -> float:
         """Share of padding among all the tokens that these batches make the model read."""
         lengths = [[len(self.input_ids[row]) for row in rows] for rows in batches]
-        read = sum(max(batch) * len(batch) for batch in lengths)
+        read = sum(padded_width(b, multiple, self.longest) * len(b) for b in lengths)
         return 1 - sum(map(sum, lengths)) / read
 
 
@@ -67,9 +76,17 @@ def tokenise(
     return TokenisedText([list(ids) or [pad] for ids in full], truncated, pad)
 
 
-def attention_mask(lengths: Sequence[int]) -> Tensor:
-    """(n, longest): 1 for a token, 0 for padding."""
-    return (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
+def padded_width(lengths: Sequence[int], multiple: int, limit: int) -> int:
+    """The longest of these lengths, rounded up to a multiple, but not above ``limit``.
+
+    The limit is the longest text of all: the model may have no positions beyond it.
+    """
+    return min(-(-max(lengths) // multiple) * multiple, limit)
+
+
+def attention_mask(lengths: Sequence[int], width: int) -> Tensor:
+    """(n, width): 1 for a token, 0 for padding."""
+    return (torch.arange(width) < torch.tensor(lengths)[:, None]).long()
 
 
 def training_batches(

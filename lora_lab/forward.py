@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lora_lab.batches import TokenisedText
 from lora_lab.choices import Precision, PrefixChoice
 from lora_lab.encoder import Encoder, additive_mask, find_encoder
-from lora_lab.precision import computing_in, settle
+from lora_lab.precision import computing_in, length_multiple, settle
 from lora_lab.prefix_cache import PrefixCache
 
 #: Row numbers to logits (rows, classes).
@@ -40,7 +40,7 @@ def logits_function(
     device = next(model.parameters()).device
     precision = settle(precision, device)
     with computing_in(precision, device):
-        own = _cheapest(model, text, device, cache, prefix)
+        own = _cheapest(model, text, device, cache, prefix, length_multiple(precision))
 
     def logits(rows: Sequence[int]) -> Tensor:
         with computing_in(precision, device):
@@ -56,10 +56,11 @@ def _cheapest(
     device: torch.device,
     cache: PrefixCache | None,
     prefix: PrefixChoice,
+    multiple: int,
 ) -> Logits:
     encoder = find_encoder(model)
     if encoder is None or encoder.has_dropout:
-        return lambda rows: model(**_moved(text.batch(rows), device)).logits
+        return lambda rows: model(**_moved(text.batch(rows, multiple), device)).logits
     start = encoder.first_changing_block()
     if cache is not None and prefix != "off" and start > 0 and len(text) > 0:
         stored = cache.get(encoder, text, start, prefix)
@@ -67,11 +68,11 @@ def _cheapest(
             own = next(model.parameters()).dtype
 
             def above(rows: Sequence[int]) -> Tensor:
-                hidden, attention_mask = stored.batch(rows, device)
-                return _above(encoder, hidden.to(own), attention_mask, start)
+                hidden, attention_mask = stored.batch(rows, multiple)
+                return _above(encoder, hidden.to(device, own), attention_mask.to(device), start)
 
             return above
-    return lambda rows: _whole(encoder, **_moved(text.batch(rows), device))
+    return lambda rows: _whole(encoder, **_moved(text.batch(rows, multiple), device))
 
 
 def _whole(encoder: Encoder, input_ids: Tensor, attention_mask: Tensor) -> Tensor:

@@ -28,12 +28,13 @@ _OPERANDS = {  # operation -> positions of the two matrices among its arguments
 
 @dataclass(frozen=True)
 class Product:
-    """A matrix product (..., m, k) x (..., k, n), with the memory layout of both factors."""
+    """A matrix product (..., m, k) x (..., k, n): memory layout and type of both factors."""
 
     left: tuple[int, ...]
     left_stride: tuple[int, ...]
     right: tuple[int, ...]
     right_stride: tuple[int, ...]
+    dtype: torch.dtype = torch.float32
 
     @property
     def flops(self) -> int:
@@ -42,8 +43,8 @@ class Product:
 
     def seconds(self, repeats: int = 5) -> float:
         """Time of this product alone: the fastest of a few tries, after one to warm up."""
-        left = torch.empty_strided(self.left, self.left_stride).normal_()
-        right = torch.empty_strided(self.right, self.right_stride).normal_()
+        left = torch.empty_strided(self.left, self.left_stride, dtype=self.dtype).normal_()
+        right = torch.empty_strided(self.right, self.right_stride, dtype=self.dtype).normal_()
         out = left @ right
         return min(_timed(lambda: torch.matmul(left, right, out=out)) for _ in range(repeats))
 
@@ -82,7 +83,8 @@ class _Watch(TorchDispatchMode):
 
 
 def _product(left: Tensor, right: Tensor) -> Product:
-    return Product(tuple(left.shape), left.stride(), tuple(right.shape), right.stride())
+    shapes = tuple(left.shape), left.stride(), tuple(right.shape), right.stride()
+    return Product(*shapes, left.dtype)
 
 
 def _timed(call: Callable[[], object]) -> float:

@@ -17,13 +17,14 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from lora_lab.batches import TokenisedText, attention_mask, inference_batches
+from lora_lab.batches import TokenisedText, attention_mask, inference_batches, padded_width
 from lora_lab.encoder import Encoder, additive_mask
 
 GIB = 2**30
@@ -46,12 +47,23 @@ class Activations:
     starts: Sequence[int]
     lengths: Sequence[int]
 
-    def batch(self, rows: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor]:
-        """Padded hidden states (n, longest, H) in float32 and attention mask (n, longest)."""
-        parts = [self.values[self.starts[r] : self.starts[r] + self.lengths[r]] for r in rows]
-        hidden = torch.nn.utils.rnn.pad_sequence(parts, batch_first=True).float()
-        mask = attention_mask([self.lengths[r] for r in rows])
-        return hidden.to(device), mask.to(device)
+    def batch(self, rows: Sequence[int], multiple: int = 1) -> tuple[Tensor, Tensor]:
+        """Hidden states (n, width, H) in float32 and attention mask (n, width).
+
+        The width is that of ``padded_width``.
+        """
+        lengths = [self.lengths[row] for row in rows]
+        mask = attention_mask(lengths, padded_width(lengths, multiple, self.longest))
+        hidden = torch.zeros(*mask.shape, self.values.shape[1])
+        for i, row in enumerate(rows):
+            start = self.starts[row]
+            hidden[i, : lengths[i]] = self.values[start : start + lengths[i]]
+        return hidden, mask
+
+    @cached_property
+    def longest(self) -> int:
+        """Tokens of the longest text, as far as they are kept."""
+        return max(self.lengths, default=0)
 
 
 class PrefixCache:

@@ -24,7 +24,7 @@ from lora_lab.closed_form import mean_cross_entropy
 from lora_lab.data import fingerprint
 from lora_lab.evaluation import Evaluation
 from lora_lab.forward import logits_function
-from lora_lab.precision import settle
+from lora_lab.precision import frozen_stored_in, settle
 from lora_lab.prediction import evaluate_tokenised
 from lora_lab.prefix_cache import PrefixCache
 
@@ -55,8 +55,8 @@ class TrainConfig:
             trained always has it.
         prefix: how activations below the first adapted layer are kept, so that frozen layers
             run once and not in every epoch; "off" runs them each time.
-        precision: "bfloat16" computes the matrix products in it; "auto" does where that is
-            faster, so results may then differ between machines.
+        precision: "bfloat16" computes in it, while all that learns stays in float32; "auto"
+            does so where it is clearly faster, so results may then differ between machines.
         seed: order of the examples and every dropout.
         checkpoint_every: steps between two checkpoints within an epoch.
 
@@ -163,14 +163,27 @@ def train(
         CheckpointError: the checkpoint belongs to another run.
     """
     config = config or TrainConfig()
-    cache = cache or PrefixCache()
+    precision = settle(config.precision, next(model.parameters()).device)
+    with frozen_stored_in(model, precision):
+        reading = dict(cache=cache or PrefixCache(), prefix=config.prefix, precision=precision)
+        return _train(model, tokenizer, data, config, folder, resume, listeners, reading)
+
+
+def _train(
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    data: DatasetDict,
+    config: TrainConfig,
+    folder: Path | None,
+    resume: bool,
+    listeners: Sequence[Listener],
+    reading: dict[str, Any],
+) -> TrainingRun:
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if not parameters:
         raise ValueError("No parameter requires a gradient. Call apply_lora(model, ...) first.")
     text = {s: tokenise(tokenizer, data[s]["text"], config.max_length) for s in data}
     labels = torch.tensor(data["train"]["label"])
-    device = next(model.parameters()).device
-    reading = dict(cache=cache, prefix=config.prefix, precision=settle(config.precision, device))
     optimizer = make_optimizer(model, config)
     batches_per_epoch = math.ceil(len(labels) / config.batch_size)
     total_steps = config.epochs * batches_per_epoch

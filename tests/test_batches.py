@@ -114,15 +114,18 @@ def test_inference_goes_from_short_to_long() -> None:
 # Padding
 
 
-@given(LENGTHS, st.integers(0, 5))
-def test_padding_and_mask(lengths: list[int], pad_id: int) -> None:
-    text = text_of(lengths, pad_id)
-    inputs = text.batch(range(len(lengths)))
+@given(LENGTHS, st.integers(0, 5), st.integers(1, 8))
+def test_padding_and_mask(lengths: list[int], pad_id: int, multiple: int) -> None:
+    text = text_of([*lengths, longest := max(lengths) + 5], pad_id)
+    inputs = text.batch(range(len(lengths)), multiple)
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
-    assert ids.shape == mask.shape == (len(lengths), max(lengths))
+    width = ids.shape[1]
+    assert ids.shape == mask.shape == (len(lengths), width)
+    assert width >= max(lengths) and (width % multiple == 0 or width == longest)
+    assert width - max(lengths) < multiple and width <= longest
     assert ids.dtype == mask.dtype == torch.int64
     for row, length in enumerate(lengths):
-        assert mask[row].tolist() == [1] * length + [0] * (max(lengths) - length)
+        assert mask[row].tolist() == [1] * length + [0] * (width - length)
         assert ids[row, :length].tolist() == text.input_ids[row]
         assert (ids[row, length:] == pad_id).all()
 
@@ -133,13 +136,14 @@ def test_a_real_token_equal_to_the_padding_is_not_masked() -> None:
     assert inputs["attention_mask"].tolist() == [[1, 0, 0], [1, 1, 1]]
 
 
-@given(LENGTHS, BATCH_SIZES)
-def test_waste_is_the_share_of_padding(lengths: list[int], size: int) -> None:
+@given(LENGTHS, BATCH_SIZES, st.integers(1, 8))
+def test_waste_is_the_share_of_padding(lengths: list[int], size: int, multiple: int) -> None:
     text = text_of(lengths)
     batches = training_batches(text, size, 0, 0)
-    masks = [text.batch(rows)["attention_mask"] for rows in batches]
+    masks = [text.batch(rows, multiple)["attention_mask"] for rows in batches]
     padding = sum(int((mask == 0).sum()) for mask in masks)
-    assert text.padding_waste(batches) == pytest.approx(padding / sum(m.numel() for m in masks))
+    waste = text.padding_waste(batches, multiple)
+    assert waste == pytest.approx(padding / sum(m.numel() for m in masks))
 
 
 def test_little_waste_on_lengths_like_those_of_reviews() -> None:

@@ -74,7 +74,7 @@ def assert_right(found: Activations | None, encoder: Encoder, block: int, **tole
     tolerance = tolerance or dict(rtol=0, atol=1e-5)
     order = torch.randperm(len(TEXT), generator=torch.Generator().manual_seed(1)).tolist()
     for rows in (order[:1], order[:7], [order[3]] * 2, order):
-        hidden, mask = found.batch(rows, CPU)
+        hidden, mask = found.batch(rows)
         assert hidden.dtype == torch.float32 and hidden.shape[:2] == mask.shape
         for at, row in enumerate(rows):
             expected = direct(encoder, row, block)
@@ -116,7 +116,7 @@ def test_what_a_score_has_stored_can_be_trained_on(encoder, memory_limit, tmp_pa
     with torch.inference_mode():
         cache.get(encoder, TEXT, 2)
     stored = cache.get(encoder, TEXT, 2)
-    hidden, _ = stored.batch([0, 1], CPU)
+    hidden, _ = stored.batch([0, 1])
     assert not stored.values.is_inference() and not hidden.requires_grad
     encoder.hidden_states(hidden, None, 2).square().sum().backward()
     assert encoder.blocks[2].down.B.grad.abs().sum() > 0
@@ -234,7 +234,7 @@ def test_tokens_their_split_block_and_precision_matter(encoder, computed):
             for dtype in ("float32", "float16"):
                 computed.clear()
                 for _ in range(2):
-                    hidden, _ = cache.get(encoder, text, block, dtype).batch([1], CPU)
+                    hidden, _ = cache.get(encoder, text, block, dtype).batch([1])
                 assert computed == [block]
                 expected = direct(encoder, 1, block, text)
                 torch.testing.assert_close(hidden[0], expected, rtol=2e-3, atol=1e-5)

@@ -1,20 +1,29 @@
-"""Many configurations, one after the other, over activations that are computed once.
+"""Many configurations over activations that are computed once.
 
 Runs that adapt the same upper layers share everything below them: the first one fills the cache,
 the others start at once. Each run is an ordinary run folder, so a sweep that was interrupted goes
-on with the first run that has not finished.
+on with the runs that have not finished.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+import multiprocessing
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from lora_lab.prefix_cache import PrefixCache
-from lora_lab.runs import Run, RunConfig, execute, shared_cache
-from lora_lab.training import Listener
+from lora_lab.runs import Run, RunConfig, RunError, execute, read_run, shared_cache
+
+Configs = Mapping[str, RunConfig]
+#: Called with a run's name and the run, as soon as it has finished.
+Finished = Callable[[str, Run], None]
 
 
 def grid(
@@ -47,24 +56,86 @@ def grid(
 
 
 def run_sweep(
-    configs: Mapping[str, RunConfig],
+    configs: Configs,
     folder: Path,
     *,
     cache: PrefixCache | None = None,
-    listeners: Sequence[Listener] = (),
+    at_once: int = 1,
+    finished: Finished = lambda name, run: None,
 ) -> dict[str, Run]:
     """Run each configuration in ``folder / name``; finished ones are not run again.
 
-    One at a time. ``benchmarks/`` measures what two at once, with one thread each, would bring.
+    Args:
+        cache: for the activations (default: the one that all runs on this machine share).
+        at_once: how many runs at a time, each in a process of its own with its share of the
+            cores. A small model does not keep two cores busy: on two, two runs with a thread each
+            take less time than one after the other (``benchmarks/`` measures it).
+        finished: see ``Finished``.
 
     Raises:
-        RunError: a folder holds another run; else see ``execute``.
+        ValueError: ``at_once`` below 1, or a cache without a folder, which processes cannot share.
+        RunError: a folder holds another run, or a process was killed; else see ``execute``.
+            Finished runs are kept, and the same call goes on with the others.
     """
     cache = cache or shared_cache()
-    return {
-        name: execute(config, folder / name, resume=True, listeners=listeners, cache=cache)
-        for name, config in configs.items()
-    }
+    if at_once < 1 or (at_once > 1 and cache.folder is None):
+        raise ValueError(
+            f"at_once is {at_once}; it must be at least 1, and runs in several processes share "
+            "their activations through files: give the cache a folder."
+        )
+    if at_once == 1:
+        for name, config in configs.items():
+            finished(name, execute(config, folder / name, resume=True, cache=cache))
+    else:
+        leaders = _one_for_each_prefix(configs)
+        others = {name: config for name, config in configs.items() if name not in leaders}
+        for group in (leaders, others):
+            _run_at_once(group, folder, cache, at_once, finished)
+    return {name: read_run(folder / name) for name in configs}
+
+
+def _one_for_each_prefix(configs: Configs) -> dict[str, RunConfig]:
+    """The first run with each set of frozen layers: run before the others, they fill the cache."""
+    leaders: dict[str, tuple[str, RunConfig]] = {}
+    for name, config in configs.items():
+        lora, train = config.lora, config.train
+        below = (lora.layers, lora.target_modules, train.max_length, train.prefix, train.precision)
+        leaders.setdefault(repr((config.model, config.data, *below)), (name, config))
+    return dict(leaders.values())
+
+
+def _run_at_once(
+    configs: Configs, folder: Path, cache: PrefixCache, at_once: int, finished: Finished
+) -> None:
+    workers = min(at_once, len(configs))
+    if workers == 0:
+        return
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    # Forking a process in which torch has run threads can lock up; a new one cannot.
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
+    try:
+        limits = dict(memory_limit=cache.memory_limit, disk_limit=cache.disk_limit)
+        names = {
+            pool.submit(_run_one, config, folder / name, cache.folder, limits, threads): name
+            for name, config in configs.items()
+        }
+        for future in as_completed(names):
+            future.result()
+            finished(names[future], read_run(folder / names[future]))
+    except BrokenProcessPool:
+        raise RunError(
+            "A process of this sweep was killed, perhaps for want of memory. Finished runs are "
+            "kept: the same command goes on with the others. Fewer at once need less memory."
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _run_one(
+    config: RunConfig, folder: Path, cache_folder: Path, limits: dict[str, int], threads: int
+) -> None:
+    torch.set_num_threads(threads)
+    execute(config, folder, resume=True, cache=PrefixCache(cache_folder, **limits))
 
 
 def _with(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import replace
 
 import pytest
 import torch
 
-from lora_lab import prefix_cache
+from lora_lab import prefix_cache, sweeps
 from lora_lab.adapt import LoraConfig
 from lora_lab.prefix_cache import PrefixCache
-from lora_lab.runs import DataConfig, RunConfig, execute, load_trained
-from lora_lab.sweeps import grid, run_sweep
-from lora_lab.training import TrainConfig
+from lora_lab.runs import DataConfig, RunConfig, RunError, execute, load_trained, read_run
+from lora_lab.sweeps import _one_for_each_prefix, grid, run_sweep
+from lora_lab.training import DivergenceError, TrainConfig
 
 
 @pytest.fixture
@@ -77,12 +79,55 @@ def test_a_sweep_goes_on_with_what_has_not_finished(base, tmp_path):
     configs = grid(base, ranks=[1, 2])
     first, second = configs
     done = run_sweep({first: configs[first]}, tmp_path, cache=PrefixCache())[first]
-    steps = []
-    runs = run_sweep(
-        configs,
-        tmp_path,
-        cache=PrefixCache(),
-        listeners=[lambda e: steps.append(e["step"]) if e["event"] == "start" else None],
-    )
-    assert steps == [0], "only the second run trained"
+    written = (done.folder / "result.json").stat().st_mtime_ns
+    runs = run_sweep(configs, tmp_path, cache=PrefixCache())
+    assert (done.folder / "result.json").stat().st_mtime_ns == written, "it was not run again"
     assert runs[first].result == done.result and runs[second].state == "finished"
+
+
+def test_several_at_once_give_what_one_after_the_other_gives(base, tmp_path):
+    configs = grid(base, ranks=[1, 2], layers=["top:1", "all"])
+    told = {}
+    cache = PrefixCache(tmp_path / "activations")
+    runs = run_sweep(
+        configs, tmp_path / "at once", cache=cache, at_once=2, finished=told.__setitem__
+    )
+    in_turn = run_sweep(configs, tmp_path / "in turn", cache=PrefixCache())
+    assert list(runs) == list(configs) and told == runs
+    for name, run in runs.items():
+        assert run.state == "finished" and run.config == configs[name]
+        (epoch,), (alone,) = run.result["history"], in_turn[name].result["history"]
+        assert epoch["training_loss"] == pytest.approx(alone["training_loss"], rel=1e-3)
+
+
+def test_one_run_of_each_prefix_goes_first(base):
+    configs = grid(base, ranks=[1, 2, 4], layers=["top:1", "all"], seeds=[0, 1])
+    leaders = _one_for_each_prefix(configs)
+    assert [config.lora.layers for config in leaders.values()] == ["top:1", "all"]
+    assert set(leaders) < set(configs)
+
+
+def test_a_run_that_fails_at_once_with_others_says_why_and_keeps_the_others(base, tmp_path):
+    cache = PrefixCache(tmp_path / "activations")
+    diverging = replace(base, train=replace(base.train, learning_rate=1e30, clip_norm=1e30))
+    configs = {"good": base, "bad": diverging}
+    with pytest.raises(DivergenceError, match="smaller learning rate"):
+        run_sweep(configs, tmp_path / "sweep", cache=cache, at_once=2)
+    assert read_run(tmp_path / "sweep" / "good").state == "finished"
+    assert read_run(tmp_path / "sweep" / "bad").state == "failed"
+
+
+def test_a_killed_process_is_said_to_be_one(base, tmp_path, monkeypatch):
+    monkeypatch.setattr(sweeps, "_run_one", _die)
+    with pytest.raises(RunError, match="killed"):
+        run_sweep(grid(base, ranks=[1, 2]), tmp_path, cache=PrefixCache(tmp_path / "a"), at_once=2)
+
+
+def _die(*arguments):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("at_once", [0, 2])
+def test_processes_that_cannot_share_a_cache_are_refused(base, tmp_path, at_once):
+    with pytest.raises(ValueError, match=f"at_once is {at_once}"):
+        run_sweep({"only": base}, tmp_path, cache=PrefixCache(), at_once=at_once)

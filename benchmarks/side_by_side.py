@@ -307,7 +307,7 @@ def main() -> None:
         parser.error(f"no figure {', '.join(unknown)}; there are {', '.join(FIGURES)}")
     results = {"figures": results.get("figures", {})}
     for name in names:
-        print(f"{name}: {FIGURES[name].__doc__}", flush=True)
+        print(f"{name}: {FIGURES[name].__doc__.splitlines()[0]}", flush=True)
         found = FIGURES[name](size) | {"made_with": environment(), "size": size.name}
         results["figures"][name] = found
         # Written after each figure: an interrupted benchmark keeps what it has.

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from lora_lab import plots
 from lora_lab.evaluation import evaluate_predictions, wilson_interval
+from lora_lab.plots.style import BLUE, RED
 
 NAMES = ["negative", "positive"]
 RANDOM = np.random.default_rng(0)
@@ -33,6 +34,16 @@ THREE = ["negative", "neutral", "positive"]
 THREE_WAY = evaluate_predictions([0, 0, 1, 2, 2], [0, 1, 2, 2, 1], THREE)  # not symmetric
 
 FIGURES = {
+    "to scale": lambda: plots.to_scale(
+        [
+            plots.Matrix("W", 768, 768),
+            "+ s",
+            plots.Matrix("B", 768, 8, learns=True),
+            plots.Matrix("A", 8, 768, learns=True),
+        ],
+        "LoRA",
+    ),
+    "to scale, rank 1": lambda: plots.to_scale([plots.Matrix("A", 1, 12_288, learns=True)]),
     "curves": lambda: plots.learning_curves(EVENTS, "LoRA"),
     "curves, first event": lambda: plots.learning_curves(EVENTS[:1], "LoRA"),
     "curves, nothing": lambda: plots.learning_curves([], "LoRA"),
@@ -229,8 +240,8 @@ def test_disagreement_counts_every_sentence():
 
 
 def test_classes_keep_their_colour_and_others_differ():
-    assert plots.colours(NAMES) == [plots.RED, plots.BLUE]
-    assert plots.colours(["positive"]) == [plots.BLUE]
+    assert plots.colours(NAMES) == [RED, BLUE]
+    assert plots.colours(["positive"]) == [BLUE]
     assert len(set(plots.colours(list("abcdef")))) == 6
     assert len(plots.colours([str(i) for i in range(20)])) == 20
 
@@ -254,3 +265,13 @@ def test_time_bars_show_median_range_and_floor():
     assert list(floor.get_xdata()) == [0.5, 0.5]
     assert axes.texts[0].get_text().strip() == "9" and "0.5" in axes.texts[1].get_text()
     assert axes.get_xlim()[1] > 12.0
+
+
+def test_matrices_are_drawn_to_one_scale_and_thin_ones_can_be_seen():
+    terms = [plots.Matrix("W", 600, 300), "+", plots.Matrix("B", 600, 1, learns=True)]
+    axes = plots.to_scale(terms).axes[0]
+    tall, thin = axes.patches
+    assert tall.get_height() == thin.get_height() == 1
+    assert tall.get_width() == 0.5 and 0.005 < thin.get_width() < 0.05
+    assert tall.get_facecolor() != thin.get_facecolor(), "frozen, and learning"
+    assert any("600 × 1\n600" in t.get_text() for t in axes.texts)

@@ -1,8 +1,4 @@
-"""Figures shared by the notebooks and the app: data in, ``Figure`` out.
-
-Nothing here touches pyplot, so no figure is kept alive and no backend is chosen. Colours are
-Okabe and Ito's, which people with any kind of colour vision can tell apart.
-"""
+"""What came out of training: curves, accuracies with their intervals, confusions, ratings."""
 
 from __future__ import annotations
 
@@ -16,21 +12,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lora_lab.evaluation import Evaluation, wilson_interval
-
-BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-PURPLE, SKY, GREY = "#CC79A7", "#56B4E9", "#767676"
-YELLOW = "#F0E442"
-#: Colour of each sentiment class; other names get the remaining colours in order.
-CLASS_COLOURS = {"negative": RED, "neutral": GREY, "positive": BLUE}
-_OTHERS = (GREEN, ORANGE, PURPLE, SKY, BLUE, RED)
-_STYLE = {
-    "font.size": 13,
-    "axes.titlesize": 14,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "lines.linewidth": 2,
-}
+from lora_lab.plots.style import (
+    BLUE,
+    GREY,
+    ORANGE,
+    RED,
+    SKY,
+    STYLE,
+    colours,
+    figure_of,
+    interval_points,
+    label,
+)
 
 
 def learning_curves(events: Sequence[Mapping[str, Any]], title: str = "Training") -> Figure:
@@ -42,17 +35,17 @@ def learning_curves(events: Sequence[Mapping[str, Any]], title: str = "Training"
     """
     steps = [e for e in events if e["event"] == "step"]
     epochs = [e for e in events if e["event"] == "epoch"]
-    with matplotlib.rc_context(_STYLE):
-        figure, (left, right) = _figure(11, 4, columns=2)
-        _title(left, f"{title}: loss", "optimiser step", "cross-entropy (nats)")
-        _title(right, f"{title}: validation", "optimiser step", "accuracy, 95% interval")
+    with matplotlib.rc_context(STYLE):
+        figure, (left, right) = figure_of(11, 4, columns=2)
+        label(left, f"{title}: loss", "optimiser step", "cross-entropy (nats)")
+        label(right, f"{title}: validation", "optimiser step", "accuracy, 95% interval")
         batch = [e["loss"] for e in steps]
         left.plot([e["step"] for e in steps], batch, "o-", color=GREY, ms=4, label="one batch")
         at = [e["step"] for e in epochs]
         losses = [e["validation_loss"] for e in epochs]
         left.plot(at, losses, "s-", color=BLUE, ms=8, label="validation split")
         points = [(e["validation_accuracy"], *e["validation_interval"]) for e in epochs]
-        _points(right, at, points, color=BLUE)
+        interval_points(right, at, points, color=BLUE)
         total = max([e.get("steps", 0) for e in events] or [0])
         for axes in (left, right):
             axes.set_xlim(0, max(total, 10) * 1.03)
@@ -68,9 +61,9 @@ def accuracy_comparison(
     evaluations: Mapping[str, Evaluation], *, title: str = "Accuracy", chance: float | None = None
 ) -> Figure:
     """One dot per method with its Wilson 95% interval, in the order given, first on top."""
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(9, 1.6 + 0.6 * len(evaluations))
-        _title(axes, title, "accuracy, Wilson 95% interval", "")
+    with matplotlib.rc_context(STYLE):
+        figure, axes = figure_of(9, 1.6 + 0.6 * len(evaluations))
+        label(axes, title, "accuracy, Wilson 95% interval", "")
         rows = list(range(len(evaluations)))
         for row, e in zip(rows, evaluations.values(), strict=True):
             axes.plot([e.interval.low, e.interval.high], [row, row], color=BLUE, lw=4, alpha=0.45)
@@ -88,9 +81,9 @@ def accuracy_comparison(
 
 def confusion_matrix(evaluation: Evaluation, title: str = "Confusion matrix") -> Figure:
     """Counts, and each as a share of its true class (row), which also sets the shade."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         size = 3.4 + 1.1 * len(evaluation.classes)
-        figure, axes = _figure(size + 0.6, size)
+        figure, axes = figure_of(size + 0.6, size)
         draw_confusion(axes, evaluation, title)
     return figure
 
@@ -109,7 +102,7 @@ def draw_confusion(axes: Axes, evaluation: Evaluation, title: str) -> None:
     axes.set_xticks(range(len(names)), names)
     axes.set_yticks(range(len(names)), names)
     axes.spines[:].set_visible(False)
-    _title(axes, title, "predicted class", "true class", grid=False)
+    label(axes, title, "predicted class", "true class", grid=False)
 
 
 def calibration_diagram(evaluation: Evaluation, title: str = "Calibration") -> Figure:
@@ -121,20 +114,22 @@ def calibration_diagram(evaluation: Evaluation, title: str = "Calibration") -> F
     bins = evaluation.calibration
     if not bins:
         raise ValueError("This method gives no probabilities, so it has no calibration.")
-    with matplotlib.rc_context(_STYLE):
-        figure, (top, bottom) = _figure(7, 6, rows=2, height_ratios=(3, 1), sharex=True)
-        _title(top, title, "", "share that is right")
+    with matplotlib.rc_context(STYLE):
+        figure, (top, bottom) = figure_of(7, 6, rows=2, height_ratios=(3, 1), sharex=True)
+        label(top, title, "", "share that is right")
         top.plot([0, 1], [0, 1], "--", color=GREY, lw=1.5, label="perfectly calibrated")
         bounds = [wilson_interval(round(b.accuracy * b.count), b.count) for b in bins]
         points = [(b.accuracy, i.low, i.high) for b, i in zip(bins, bounds, strict=True)]
-        _points(top, [b.confidence for b in bins], points, color=BLUE, label="model, 95% interval")
+        interval_points(
+            top, [b.confidence for b in bins], points, color=BLUE, label="model, 95% interval"
+        )
         start = 1 / len(evaluation.classes)
         top.set_xlim(start - 0.02, 1.01)
         top.set_ylim(0, 1.02)
         top.legend(frameon=False, loc="lower right")
         edges, counts = [b.low for b in bins], [b.count for b in bins]
         bottom.bar(edges, counts, bins[0].high - bins[0].low, align="edge", ec="white", color=SKY)
-        _title(bottom, "", "confidence (largest probability)", "sentences")
+        label(bottom, "", "confidence (largest probability)", "sentences")
     return figure
 
 
@@ -142,8 +137,8 @@ def probability_bars(
     names: Sequence[str], rows: Mapping[str, Sequence[float]], title: str = "Answer"
 ) -> Figure:
     """One stacked bar from 0 to 1 per row; each piece is a class's probability."""
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(10, 1.5 + 0.55 * len(rows))
+    with matplotlib.rc_context(STYLE):
+        figure, axes = figure_of(10, 1.5 + 0.55 * len(rows))
         start = np.zeros(len(rows))
         values = np.array(list(rows.values()), dtype=float)
         for column, (name, colour) in enumerate(zip(names, colours(names), strict=True)):
@@ -155,7 +150,7 @@ def probability_bars(
         axes.set_yticks(range(len(rows)), [shorten(row, 42, placeholder=" …") for row in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlim(0, 1)
-        _title(axes, title, "probability", "", grid=False)
+        label(axes, title, "probability", "", grid=False)
         axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
 
@@ -175,10 +170,10 @@ def threshold_view(
     hits = (said & (y == 1)).sum(axis=1)
     recall = hits / max((y == 1).sum(), 1)
     precision = np.where(said.any(axis=1), hits / np.maximum(said.sum(axis=1), 1), np.nan)
-    with matplotlib.rc_context(_STYLE):
-        figure, (left, right) = _figure(11, 4.6, columns=2)
+    with matplotlib.rc_context(STYLE):
+        figure, (left, right) = figure_of(11, 4.6, columns=2)
         name = at.classes[1].name
-        _title(left, f"Class '{name}'", f"threshold on P({name})", "precision, recall")
+        label(left, f"Class '{name}'", f"threshold on P({name})", "precision, recall")
         left.plot(grid, precision, color=BLUE, label="precision")
         left.plot(grid, recall, color=ORANGE, ls="-.", label="recall")
         left.axvline(threshold, color=GREY, ls="--", lw=1.5)
@@ -199,9 +194,9 @@ def histogram(
     mark: float | None = None,
 ) -> Figure:
     """How many sentences lie between which ``edges``, groups stacked; ``mark``: a dashed line."""
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(9, 4)
-        _title(axes, title, x, "sentences")
+    with matplotlib.rc_context(STYLE):
+        figure, axes = figure_of(9, 4)
+        label(axes, title, x, "sentences")
         names = list(groups)
         axes.hist(list(groups.values()), edges, stacked=True, color=colours(names), label=names)
         if mark is not None:
@@ -215,96 +210,11 @@ def disagreement(
     ratings: Sequence[float], spreads: Sequence[float], title: str = "Rater disagreement"
 ) -> Figure:
     """Spread between the raters of a sentence against its mean rating, as a density."""
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(9, 4.4)
+    with matplotlib.rc_context(STYLE):
+        figure, axes = figure_of(9, 4.4)
         below = "mean rating (dashed: 0, where the class changes)"
-        _title(axes, title, below, "standard deviation of the ratings", grid=False)
+        label(axes, title, below, "standard deviation of the ratings", grid=False)
         density = axes.hexbin(ratings, spreads, gridsize=40, cmap="viridis", mincnt=1)
         figure.colorbar(density, ax=axes, label="sentences")
         axes.axvline(0, color=RED, ls="--", lw=1.5)
-    return figure
-
-
-def colours(names: Sequence[str]) -> list[str]:
-    """A colour for each class."""
-    spare = iter(_OTHERS * (1 + len(names) // len(_OTHERS)))
-    return [CLASS_COLOURS.get(name) or next(spare) for name in names]
-
-
-def _figure(width: float, height: float, *, rows: int = 1, columns: int = 1, **how: Any):
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots(rows, columns, **how)
-
-
-def _title(axes: Axes, title: str, x: str, y: str, *, grid: bool = True) -> None:
-    axes.set(title=title, xlabel=x, ylabel=y)
-    if grid:
-        axes.grid(alpha=0.25)
-        axes.set_axisbelow(True)
-
-
-def _points(axes: Axes, x: Sequence[float], points: Sequence[tuple], **style: Any) -> None:
-    """Dots at (value, low, high) with their intervals, joined by a line."""
-    if points:
-        value, low, high = np.array(points, dtype=float).T
-        axes.errorbar(x, value, [value - low, high - value], fmt="o-", capsize=5, ms=8, **style)
-
-
-def part_bars(
-    rows: Mapping[str, Mapping[str, float]], *, title: str, x: str, share: bool = False
-) -> Figure:
-    """One stacked bar per row, made of named parts; what a row lacks counts as 0.
-
-    Args:
-        share: the values are shares of 1 and are labelled in per cent.
-    """
-    parts = list(dict.fromkeys(name for row in rows.values() for name in row))
-    palette = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, GREY)
-    widest = max(sum(row.values()) for row in rows.values()) or 1.0
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(11, max(3.6, 1.8 + 0.75 * len(rows)))
-        start = np.zeros(len(rows))
-        for number, part in enumerate(parts):
-            value = np.array([row.get(part, 0.0) for row in rows.values()])
-            colour = palette[number % len(palette)]
-            bars = axes.barh(range(len(rows)), value, 0.6, start, color=colour, label=part)
-            texts = [f"{v:.0%}" if share else f"{v:.3g}" for v in value]
-            shown = [t if v > 0.055 * widest else "" for t, v in zip(texts, value, strict=True)]
-            ink = "white" if colour in (BLUE, GREEN, RED, GREY) else "black"
-            axes.bar_label(bars, shown, label_type="center", color=ink)
-            start += value
-        axes.set_yticks(range(len(rows)), list(rows))
-        axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_xlim(0, widest)
-        _title(axes, title, x, "", grid=False)
-        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.03))
-    return figure
-
-
-def time_bars(
-    times: Mapping[str, Sequence[float]],
-    *,
-    title: str,
-    x: str,
-    floor: float | None = None,
-) -> Figure:
-    """One bar per row, as long as the median of its times, with their range from end to end.
-
-    Args:
-        floor: a dashed line at what no row can go below.
-    """
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(11, 1.9 + 0.6 * len(times))
-        _title(axes, title, x, "", grid=False)
-        for row, values in enumerate(times.values()):
-            middle, low, high = np.median(values), min(values), max(values)
-            axes.barh(row, middle, 0.6, color=SKY)
-            axes.plot([low, high], [row, row], "|-", color="black", ms=11, lw=1.5)
-            axes.text(high, row, f"  {middle:.3g}", va="center")
-        axes.set_yticks(range(len(times)), list(times))
-        axes.set_ylim(len(times) - 0.5, -0.5 if floor is None else -1.0)
-        axes.set_xlim(0, 1.13 * max(max(values) for values in times.values()))
-        if floor is not None:
-            axes.axvline(floor, color=RED, ls="--")
-            axes.text(floor, -0.72, f" floor {floor:.3g}", color=RED, va="center")
     return figure

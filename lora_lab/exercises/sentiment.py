@@ -1,113 +1,27 @@
-"""Checks for the notebooks' exercises: each one names the mistake instead of saying "wrong".
-
-    check_scores(scores)         # the last line of a cell; shows a Verdict
-
-To add one:
-
-1. Write ``@check def check_something(answer): ...`` that returns a sentence for who solved it.
-2. Take the learner's values through ``attempt(function, ...)``, which turns an unfilled stub and
-   an exception into a verdict, so that an unsolved notebook still runs from top to bottom.
-3. Compare with ``expect(got, right, mistakes, where)``: ``mistakes`` maps what to say to the
-   value that this mistake gives. Choose inputs on which no two mistakes agree.
-4. Give tests/test_exercises.py the solution and at least three wrong answers with a piece of
-   the text each must get.
-"""
+"""Checks of notebook 6: intervals, counting, scores, padding."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import wraps
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from scipy.stats import norm
 
 from lora_lab.evaluation import wilson_interval
+from lora_lab.exercises.checking import (
+    Mistake,
+    attempt,
+    check,
+    expect,
+    numbers,
+    one_number,
+    same,
+    table,
+)
 
 Z95 = float(norm.ppf(0.975))  # 1.96: 95% of a normal distribution lies within Z95 deviations
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a check found; shown as text when it is the last line of a cell."""
-
-    state: str  # "solved", "wrong" or "open"
-    message: str
-
-    @property
-    def solved(self) -> bool:
-        return self.state == "solved"
-
-    def __repr__(self) -> str:
-        sign = {"solved": "✓ Solved.", "wrong": "✗ Not yet.", "open": "○ Not solved yet."}
-        return f"{sign[self.state]} {self.message}"
-
-
-class _Open(Exception):
-    """The stub has not been filled in."""
-
-
-class _Wrong(Exception):
-    """The answer is wrong; the text says in what way."""
-
-
-def check(function: Callable[..., str]) -> Callable[..., Verdict]:
-    """Make a check return a ``Verdict`` whatever happens in the learner's code."""
-
-    @wraps(function)
-    def run(*args: Any, **options: Any) -> Verdict:
-        try:
-            return Verdict("solved", function(*args, **options))
-        except _Open:
-            return Verdict("open", "Replace the ... in your function, then run the cell again.")
-        except _Wrong as wrong:
-            return Verdict("wrong", str(wrong))
-
-    return run
-
-
-def attempt(function: Callable[..., Any], *args: Any) -> Any:
-    """The learner's result for ``args``. An empty stub gives None or ``...``."""
-    if function is None or function is ...:
-        raise _Open
-    try:
-        result = function(*args)
-    except NotImplementedError:
-        raise _Open from None
-    except Exception as error:  # whatever the learner's code does, the notebook goes on
-        shown = ", ".join(map(repr, args))
-        raise _Wrong(
-            f"{function.__name__}({shown}) raised {type(error).__name__}: {error}"
-        ) from error
-    parts = result if isinstance(result, tuple) else (result,)
-    if any(part is None or part is ... for part in parts):
-        raise _Open
-    return result
-
-
-def expect(
-    got: Any, right: Any, mistakes: Mapping[str, Any], where: str, tolerance: float = 1e-6
-) -> None:
-    """Pass if ``got`` is ``right``; otherwise name the mistake whose value it has.
-
-    Args:
-        tolerance: relative. Mistakes that change less pass unseen.
-    """
-    if _same(got, right, tolerance):
-        return
-    for message, value in mistakes.items():
-        if _same(got, value, tolerance):
-            raise _Wrong(f"{message} ({where})")
-    raise _Wrong(f"{where} should give {_shown(right)}, yours gives {_shown(got)}.")
-
-
-def one_number(got: Any) -> Any:
-    """``got`` if it is a single number; a verdict otherwise."""
-    if isinstance(got, bool) or not isinstance(got, int | float | np.number):
-        raise _Wrong(f"Return one number, not {type(got).__name__}.")
-    return got
 
 
 @check
@@ -151,7 +65,7 @@ def check_wilson_interval(function: Callable[[int, int], tuple[float, float]]) -
             ),
             "These are percentages; return shares between 0 and 1.": (100 * low, 100 * high),
         }
-        got = _numbers(attempt(function, correct, examples), 2, "(low, high)")
+        got = numbers(attempt(function, correct, examples), 2, "(low, high)")
         expect(got, (low, high), mistakes, where, tolerance=1e-4)  # so that z = 1.96 will do
     return "At 10 right of 10 it still leaves room for error, which p ± z·sqrt(p(1-p)/n) does not."
 
@@ -214,17 +128,17 @@ def check_scores(function: Callable[..., tuple]) -> str:
         macro = f1.mean()
         result = attempt(function, np.array(rows))
         if not isinstance(result, tuple | list) or len(result) != 3:
-            raise _Wrong("Return three things: precision, recall, macro_f1.")
+            raise Mistake("Return three things: precision, recall, macro_f1.")
         classes = len(rows)
-        got_p = _numbers(result[0], classes, "precision, one number per class")
-        got_r = _numbers(result[1], classes, "recall, one number per class")
+        got_p = numbers(result[0], classes, "precision, one number per class")
+        got_r = numbers(result[1], classes, "recall, one number per class")
         if np.isnan([*got_p, *got_r]).any():
-            raise _Wrong(
+            raise Mistake(
                 "0/0 gave NaN: a class that is never predicted has precision 0 here. Divide "
                 f"only where the denominator is not 0 ({where})"
             )
-        if _same(got_p, recall) and _same(got_r, precision) and not _same(precision, recall):
-            raise _Wrong(
+        if same(got_p, recall) and same(got_r, precision) and not same(precision, recall):
+            raise Mistake(
                 "Precision and recall are swapped. Rows are true classes: recall divides the "
                 f"diagonal by row sums, precision by column sums ({where})"
             )
@@ -250,9 +164,9 @@ def check_scores(function: Callable[..., tuple]) -> str:
             "That is F1 of the last class alone; macro is the mean over classes.": f1[-1],
             "That is F1 of the first class alone; macro is the mean over classes.": f1[0],
         }
-        got = _numbers([result[2]], 1, "macro_f1, one number")[0]
+        got = numbers([result[2]], 1, "macro_f1, one number")[0]
         if math.isnan(got):
-            raise _Wrong(f"0/0 gave NaN: a class with P = R = 0 has F1 = 0 ({where})")
+            raise Mistake(f"0/0 gave NaN: a class with P = R = 0 has F1 = 0 ({where})")
         expect(got, macro, mistakes, where)
     return "Swapping rows and columns swaps precision and recall, and leaves F1 as it was."
 
@@ -266,27 +180,27 @@ def check_pad_batch(function: Callable[..., Mapping[str, Any]]) -> str:
         longest = max(map(len, rows))
         result = attempt(function, [list(row) for row in rows], pad_id)
         if not isinstance(result, Mapping) or "input_ids" not in result:
-            raise _Wrong('Return a dictionary with "input_ids" and "attention_mask".')
+            raise Mistake('Return a dictionary with "input_ids" and "attention_mask".')
         if "attention_mask" not in result:
-            raise _Wrong(
+            raise Mistake(
                 "The attention mask is missing: the model would read the padding as words."
             )
-        ids = _table(result["input_ids"], len(rows))
-        mask = _table(result["attention_mask"], len(rows))
+        ids = table(result["input_ids"], len(rows))
+        mask = table(result["attention_mask"], len(rows))
         width = ids.shape[1]
         if width == 128:
-            raise _Wrong(
+            raise Mistake(
                 "This pads to 128, the article's way. Pad to the longest row of the batch."
             )
         if width == min(map(len, rows)):
-            raise _Wrong(f"This cuts every row to the shortest: words are lost ({where})")
+            raise Mistake(f"This cuts every row to the shortest: words are lost ({where})")
         if width > longest:
-            raise _Wrong(
+            raise Mistake(
                 f"The batch is {width} wide, its longest row is {longest}. Pad to the longest of "
                 f"the batch, not of the data set or a constant ({where})"
             )
         if width < longest:
-            raise _Wrong(f"The batch is {width} wide, its longest row is {longest} ({where})")
+            raise Mistake(f"The batch is {width} wide, its longest row is {longest} ({where})")
         right_ids = np.array([row + [pad_id] * (longest - len(row)) for row in rows])
         right_mask = np.array([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
         left_ids = np.array([[pad_id] * (longest - len(row)) + row for row in rows])
@@ -328,35 +242,3 @@ def _scores(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         hits / np.maximum(true, 1),
         2 * hits / np.maximum(said + true, 1),
     )
-
-
-def _numbers(values: Any, count: int, wanted: str) -> np.ndarray:
-    try:
-        array = np.array([float(value) for value in values])
-    except (TypeError, ValueError):
-        raise _Wrong(f"Return {wanted}; got {type(values).__name__}.") from None
-    if len(array) != count:
-        raise _Wrong(f"Return {wanted}: {count} needed, got {len(array)}.")
-    return array
-
-
-def _table(values: Any, rows: int) -> np.ndarray:
-    """A tensor, array or list of rows of equal length, as an array of whole numbers."""
-    lengths: Sequence[int] = [len(row) for row in values] if hasattr(values, "__len__") else []
-    if len(lengths) != rows or len(set(lengths)) != 1:
-        raise _Wrong(
-            f"{rows} rows of equal length are needed, got lengths {lengths}: a tensor has no gaps."
-        )
-    return np.array([[int(value) for value in row] for row in values])
-
-
-def _same(a: Any, b: Any, tolerance: float = 1e-6) -> bool:
-    a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
-    return a.shape == b.shape and np.allclose(a, b, rtol=tolerance, atol=1e-9)
-
-
-def _shown(value: Any) -> str:
-    array = np.asarray(value, dtype=float)
-    if array.ndim == 0:
-        return f"{float(array):,.4g}" if array % 1 else f"{int(array):,}"
-    return str([round(float(v), 4) for v in array.ravel()]) if array.ndim == 1 else str(value)

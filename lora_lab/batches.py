@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,6 +41,13 @@ class TokenisedText:
         for i, row in enumerate(rows):
             ids[i, : lengths[i]] = torch.tensor(self.input_ids[row])
         return {"input_ids": ids, "attention_mask": mask}
+
+    def pieces(self, rows: Sequence[int], most_tokens: int) -> list[Sequence[int]]:
+        """These rows in as few parts, of about equal size, as keep each part's tokens below a
+        limit. One row alone may exceed it."""
+        tokens = len(rows) * max(len(self.input_ids[row]) for row in rows)
+        size = math.ceil(len(rows) / min(math.ceil(tokens / most_tokens), len(rows)))
+        return [rows[i : i + size] for i in range(0, len(rows), size)]
 
     @cached_property
     def longest(self) -> int:

@@ -79,9 +79,10 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     """``softmax(q k^T / sqrt(d) + mask) v``. Shapes (B, heads, Tq | T | T, d)."""
     if k.shape[-2] > SHORT:
         return scaled_dot_product_attention(q, k, v, attn_mask=mask)
-    scores = (q / math.sqrt(q.shape[-1])) @ k.transpose(-1, -2)  # (B, heads, Tq, T)
+    scores = q @ k.transpose(-1, -2)  # (B, heads, Tq, T)
+    scores.mul_(1 / math.sqrt(q.shape[-1]))  # in place: nobody needs the product itself again
     if mask is not None:
-        scores = scores + mask
+        scores.add_(mask)
     return softmax(scores, dim=-1) @ v
 
 

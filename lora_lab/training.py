@@ -31,6 +31,8 @@ from lora_lab.prefix_cache import PrefixCache
 #: Called with every event of a run: a dictionary whose "event" is "start", "step" or "epoch".
 Listener = Callable[[dict[str, Any]], None]
 LOG_EVERY = 10  # steps
+#: A batch of longer texts is computed in parts: its activations would set the peak of memory.
+TOKENS_AT_ONCE = 1280
 
 
 class DivergenceError(RuntimeError):
@@ -208,10 +210,13 @@ def _train(
         forward = logits_function(model, text["train"], **reading)
         batches = training_batches(text["train"], config.batch_size, config.seed, progress.epoch)
         for rows in batches[progress.batch :]:
-            logits = forward(rows)
-            loss = mean_cross_entropy(logits, labels[rows].to(logits.device))
-            loss_value = _finite(loss.item(), progress.step, config)
-            loss.backward()
+            loss_value = 0.0
+            for part in text["train"].pieces(rows, TOKENS_AT_ONCE):
+                logits = forward(part)
+                loss = mean_cross_entropy(logits, labels[part].to(logits.device))
+                loss = loss * (len(part) / len(rows))  # the parts' gradients add up to the batch's
+                loss_value += _finite(loss.item(), progress.step, config)
+                loss.backward()
             norm = nn.utils.clip_grad_norm_(parameters.values(), config.clip_norm)
             rate = learning_rate(config, progress.step, total_steps)
             for group in optimizer.param_groups:

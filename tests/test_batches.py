@@ -215,3 +215,15 @@ def test_no_texts(tokenizer: PreTrainedTokenizerBase) -> None:
 def test_one_text_is_not_a_list_of_letters(tokenizer: PreTrainedTokenizerBase) -> None:
     with pytest.raises(TypeError, match=r"list of texts, got one text. Write \['the plot'\]"):
         tokenise(tokenizer, "the plot")
+
+
+@given(LENGTHS, st.integers(1, 200))
+def test_pieces_hold_all_rows_and_few_tokens_each(lengths: list[int], most: int) -> None:
+    text, rows = text_of(lengths), list(range(len(lengths)))[::-1]
+    pieces = text.pieces(rows, most)
+    assert [row for piece in pieces for row in piece] == rows and all(pieces)
+    for piece in pieces:
+        width = max(lengths[row] for row in piece)
+        assert len(piece) == 1 or len(piece) * width <= most
+    if len(rows) * max(lengths) <= most:
+        assert len(pieces) == 1, "what fits is left whole"

@@ -359,3 +359,25 @@ def test_tensorboard_gets_the_numbers_of_the_metrics_file(adapted, reviews, tmp_
 
 def test_metrics_of_no_run_are_empty(tmp_path: Path):
     assert read_metrics(tmp_path / "nothing.jsonl") == []
+
+
+def test_a_batch_in_parts_gives_the_step_of_the_whole_batch(adapted, reviews, monkeypatch):
+    """The mean over a batch is the mean of its parts, weighted by their sizes."""
+    weights = {}
+    real = training.logits_function
+    for most_tokens in (10_000, 60):
+        monkeypatch.setattr(training, "TOKENS_AT_ONCE", most_tokens)
+        model, tokenizer = adapted(LoraConfig(rank=2, alpha=4))
+        model.dropout.p = 0.0  # the head's mask would be drawn in another order
+        parts = []
+
+        def counted(*args, parts=parts, **options):
+            logits = real(*args, **options)
+            return lambda rows: (parts.append(len(rows)), logits(rows))[1]
+
+        monkeypatch.setattr(training, "logits_function", counted)
+        train(model, tokenizer, reviews, TrainConfig(epochs=1, batch_size=10, learning_rate=1e-3))
+        weights[max(parts)] = trained_tensors(model)
+    assert max(weights) == 10 and min(weights) < 10, "once whole, once in parts"
+    for name, whole in weights[10].items():
+        torch.testing.assert_close(weights[min(weights)][name], whole, rtol=1e-2, atol=1e-4)

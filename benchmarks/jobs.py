@@ -10,9 +10,8 @@ learning rate, schedule and seed, and scores the validation set after each epoch
     peft-best     the same with batches grouped by length, a fused optimiser and no dropout in the
                   frozen base
 
-With ``"precision": "auto"`` or ``"bfloat16"`` ours computes in bfloat16 (auto: where it is faster),
-and PEFT gets its base loaded in bfloat16, which was the faster of its two ways; the other,
-``bf16=True``, can be had with ``"autocast"``.
+With ``"precision": "bfloat16"`` ours computes in it, and PEFT gets its base loaded in it, which was
+the faster of PEFT's two ways; the other, ``bf16=True``, can be had with ``"autocast"``.
 """
 
 from __future__ import annotations

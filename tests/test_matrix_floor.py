@@ -115,3 +115,11 @@ def test_the_floor_is_positive_and_a_sum_over_all_products(monkeypatch):
 def test_the_floor_of_a_whole_step_can_be_timed():
     products = matrix_products(training_step("bert"))
     assert floor_seconds(products, repeats=1) > 0
+
+
+def test_a_product_is_timed_in_the_type_that_it_had():
+    kinds = (torch.float32, torch.bfloat16)
+    pairs = {kind: (torch.randn(4, 3, dtype=kind), torch.randn(3, 2, dtype=kind)) for kind in kinds}
+    for kind, (left, right) in pairs.items():
+        (product,) = matrix_products(lambda a=left, b=right: a @ b)
+        assert product.dtype == kind and product.seconds() > 0

@@ -43,10 +43,11 @@ class TokenisedText:
         return {"input_ids": ids, "attention_mask": mask}
 
     def pieces(self, rows: Sequence[int], most_tokens: int) -> list[Sequence[int]]:
-        """These rows in as few parts, of about equal size, as keep each part's tokens below a
+        """These rows in as few parts, of about equal size, as keep each part's tokens within a
         limit. One row alone may exceed it."""
-        tokens = len(rows) * max(len(self.input_ids[row]) for row in rows)
-        size = math.ceil(len(rows) / min(math.ceil(tokens / most_tokens), len(rows)))
+        width = max(len(self.input_ids[row]) for row in rows)
+        parts = math.ceil(len(rows) / max(most_tokens // width, 1))
+        size = math.ceil(len(rows) / parts)
         return [rows[i : i + size] for i in range(0, len(rows), size)]
 
     @cached_property

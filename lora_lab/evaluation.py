@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
-from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
+
+# SciPy and scikit-learn are imported where they are used: together they take a second, and training
+# need not wait for them to begin.
 
 CALIBRATION_BINS = 10
 
@@ -141,6 +142,8 @@ def evaluate_predictions(
             )
     if probabilities is not None:
         _check_probabilities(probabilities, (len(y), len(names)))
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
     indices = list(range(len(names)))
     correct = int((y == p).sum())
     precision, recall, f1, support = precision_recall_fscore_support(
@@ -168,6 +171,8 @@ def evaluate_predictions(
 
 def wilson_interval(correct: int, examples: int) -> Interval:
     """Wilson's 95% interval for a proportion (Wilson 1927), from SciPy."""
+    from scipy.stats import binomtest
+
     bounds = binomtest(correct, examples).proportion_ci(method="wilson")
     return Interval(float(bounds.low), float(bounds.high))
 
@@ -209,5 +214,8 @@ def _check_probabilities(probabilities: np.ndarray, shape: tuple[int, int]) -> N
 
 
 def _log_loss(labels: np.ndarray, probabilities: np.ndarray, indices: list[int]) -> float:
+    from sklearn.metrics import log_loss
+
     rows = probabilities.astype(np.float64)
-    return float(log_loss(labels, rows / rows.sum(axis=1, keepdims=True), labels=indices))
+    rows = rows / rows.sum(axis=1, keepdims=True)
+    return float(log_loss(labels, rows, labels=indices))

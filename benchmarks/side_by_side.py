@@ -69,7 +69,7 @@ def main_job(size: Size) -> Outcome:
     settings in that too: each side for itself.
     """
     sides = ["ours", "peft-default", "peft-best"]
-    sides += [f"{side} bfloat16" for side in ("ours", "peft-best") if _try_bfloat16(side)]
+    sides += [f"{side} bfloat16" for side in ("ours", "peft-best") if _try_bfloat16(side, size)]
     rounds = []
     for seed in range(size.rounds):
         job = size.job(seed=seed)
@@ -178,6 +178,8 @@ def at_once(size: Size) -> Outcome:
     return {"in_turn_over_at_once": _spread(ratios)}
 
 
+#: Of the subset, a sweep would take as long as all the rest, and most of it to load PyTorch.
+FULL_ONLY = ("sweep",)
 FIGURES: dict[str, Callable[[Size], Outcome]] = {
     "main": main_job,
     "top-two": top_two,
@@ -240,11 +242,13 @@ def _shown(spread: Outcome) -> str:
     return f"{spread['median']:.2f} ({spread['low']:.2f} to {spread['high']:.2f})"
 
 
-def _try_bfloat16(side: str) -> bool:
+def _try_bfloat16(side: str, size: Size) -> bool:
     """Whether a short job of this side is at least nearly as fast in bfloat16."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if settle("auto", device) == "float32":  # it would be several times slower for both
         return False
+    if size.name == QUICK.name:  # its job is as short as the try
+        return True
     job = dict(train_size=600, held_out=60, epochs=2)
     float32, bfloat16 = (_measure(name, job)["seconds"] for name in (side, f"{side} bfloat16"))
     print(f"{side}: {float32:.1f} s in float32, {bfloat16:.1f} s in bfloat16", flush=True)
@@ -322,7 +326,7 @@ def _accuracy_difference(rounds: Sequence[Outcome], side: str = "ours") -> Outco
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a subset")
-    parser.add_argument("--only", default=",".join(FIGURES), help=f"of {', '.join(FIGURES)}")
+    parser.add_argument("--only", help=f"of {', '.join(FIGURES)}")
     parser.add_argument("--table", action="store_true", help="print the last results and stop")
     parser.add_argument("--rounds", type=int, help="instead of 3, or 1 with --quick")
     options = parser.parse_args()
@@ -334,7 +338,8 @@ def main() -> None:
     if options.table:
         print(table(results))
         return
-    names = options.only.split(",")
+    usual = [name for name in FIGURES if not (options.quick and name in FULL_ONLY)]
+    names = options.only.split(",") if options.only else usual
     if unknown := [name for name in names if name not in FIGURES]:
         parser.error(f"no figure {', '.join(unknown)}; there are {', '.join(FIGURES)}")
     results = {"figures": results.get("figures", {})}

@@ -1,12 +1,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup app demo lab test lint bench bench-quick lock clean
+.PHONY: help setup app demo lab book test lint bench bench-quick lock clean
 
 help:
 	@echo "make app     the dashboard in the browser"
 	@echo "make demo    the main job in the terminal: fine-tune BERT on film reviews"
 	@echo "make lab     the notebooks in JupyterLab"
+	@echo "make book    the notebooks, executed, as a web site in build/book/site"
 	@echo "make test    every test, notebooks included"
 	@echo "make bench   side by side with PEFT and the transformers Trainer: hours"
 	@echo "make bench-quick   the same on a subset"
@@ -32,8 +33,13 @@ demo: setup
 lab: setup
 	$(BIN)/jupyter lab --notebook-dir=notebooks
 
+book: setup
+	$(BIN)/python book/build.py
+
+# The book executes every notebook under nbmake, so the tests need not do it a second time.
 test: setup lint
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest tests --cov --cov-report=term
+	$(BIN)/python book/build.py
 
 lint: .venv/ready
 	$(BIN)/ruff check .

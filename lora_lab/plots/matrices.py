@@ -62,6 +62,6 @@ def to_scale(terms: Sequence[Matrix | str], title: str = "") -> Figure:
             if learns in kinds
         ]
         axes.legend(
-            handles=handles, frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2
+            handles=handles, frameon=False, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=2
         )
     return figure

@@ -2,81 +2,38 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from lora_lab import jobs
 from lora_lab.adapt import LoraConfig
 from lora_lab.counting import count
 
-from .conftest import APP, wait_for
-
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
-         "--no-first-run"]  # fmt: skip
-PATIENCE = 240_000  # milliseconds: other work may share the machine
-
-
-def chromium() -> str:
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    if not found:
-        pytest.fail(
-            "No Chromium here. Install one (Debian: apt-get install chromium; elsewhere: "
-            "python -m playwright install chromium), or set CHROMIUM to its path."
-        )
-    return found
+from ..browser import PATIENCE, open_browser, serving, wait_for
+from .conftest import APP
 
 
 @pytest.fixture
 def server(runs: Path, tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """The address of a running app, and the file with what it printed."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     log = tmp_path / "server.log"
-    options = ["--server.address=127.0.0.1", f"--server.port={port}", "--server.headless=true"]
-    with open(log, "wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", str(APP), *options],
-            cwd=APP.parent,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-        )
-    address = f"http://127.0.0.1:{port}"
 
-    def answers() -> bool:
-        assert process.poll() is None, log.read_text()
-        try:
-            return urllib.request.urlopen(f"{address}/_stcore/health", timeout=2).status == 200
-        except (urllib.error.URLError, OSError):
-            return False
+    def command(port: int) -> list[str]:
+        options = ["--server.address=127.0.0.1", f"--server.port={port}", "--server.headless=true"]
+        return [sys.executable, "-m", "streamlit", "run", str(APP), *options]
 
-    try:
-        wait_for(answers, 60, "the server to answer")
+    with serving(command, "/_stcore/health", log, APP.parent) as address:
         yield address, log
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 @pytest.fixture
 def page() -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-        page = browser.new_page(viewport={"width": 1024, "height": 768})
-        page.set_default_timeout(PATIENCE)
+    with open_browser() as page:
         yield page
-        browser.close()
 
 
 def test_from_a_rank_to_a_result(server: tuple[str, Path], runs: Path, page: Page):

@@ -12,7 +12,7 @@ from lora_lab.counting import count
 from lora_lab.dashboard import settings
 from lora_lab.runs import read_run
 
-from .conftest import wait_for
+from ..browser import wait_for
 
 TINY = {"method": "head", "train": "100", "epochs": "1"}
 

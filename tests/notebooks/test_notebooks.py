@@ -18,7 +18,9 @@ LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 #: A share typed with three or more digits is a measurement; 0.5 or 1.96 is not.
 TYPED_SCORE = re.compile(r"(?<![\w.])0\.\d{3,}|(?<![\w.])\d{2}\.\d+ ?%")
 
-pytestmark = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+#: The first notebook is a map: it ends with a warm-up and no check.
+each_lesson = pytest.mark.parametrize("path", NOTEBOOKS[1:], ids=lambda path: path.stem)
 
 
 def read(path):
@@ -42,26 +44,31 @@ def exercises(path):
     return re.split(r"^### Exercise ", whole, flags=re.MULTILINE)[1:]
 
 
+@each_notebook
 def test_is_valid(path):
     nbformat.validate(read(path))
 
 
+@each_notebook
 def test_name_gives_the_reading_order(path):
     assert re.fullmatch(r"\d\d_[a-z0-9_]+", path.stem)
 
 
+@each_notebook
 def test_outputs_are_stripped(path):
     for cell in read(path).cells:
         if cell.cell_type == "code":
             assert cell.outputs == [] and cell.execution_count is None
 
 
+@each_notebook
 def test_any_python_can_open_it(path):
     metadata = read(path).metadata
     assert metadata.kernelspec.name == "python3"
     assert "widgets" not in metadata
 
 
+@each_notebook
 def test_first_cell_says_what_for_and_how_long(path):
     first = read(path).cells[0]
     assert first.cell_type == "markdown"
@@ -70,6 +77,7 @@ def test_first_cell_says_what_for_and_how_long(path):
         assert heading in first.source
 
 
+@each_lesson
 def test_last_cells_are_exercises_summary_next(path):
     text = "\n".join(markdown(path))
     places = [
@@ -79,11 +87,13 @@ def test_last_cells_are_exercises_summary_next(path):
     assert places == sorted(places)
 
 
+@each_notebook
 def test_summary_is_short(path):
     summary = markdown(path)[-1].split("**Next**")[0]
     assert len([line for line in summary.splitlines() if line.startswith("- ")]) <= 10
 
 
+@each_lesson
 def test_has_three_exercises_of_rising_difficulty(path):
     found = [re.search(r"\*Difficulty (\d) of \d · (\d+) minutes", e) for e in exercises(path)]
     assert len(found) >= 3 and all(found), "each says '*Difficulty N of M · K minutes.*'"
@@ -91,6 +101,7 @@ def test_has_three_exercises_of_rising_difficulty(path):
     assert difficulty == sorted(difficulty) and difficulty[0] < difficulty[-1]
 
 
+@each_notebook
 def test_each_exercise_has_stub_check_hint_and_solution(path):
     for exercise in exercises(path):
         title = exercise.splitlines()[0]
@@ -104,10 +115,12 @@ def test_each_exercise_has_stub_check_hint_and_solution(path):
         assert stub.start() < exercise.index("<summary>Hint") < exercise.index("<summary>Solution")
 
 
+@each_notebook
 def test_asks_before_it_shows(path):
     assert sum("Predict, then run" in text for text in markdown(path)) >= 3
 
 
+@each_notebook
 def test_links_inside_the_repository_lead_somewhere(path):
     for text in markdown(path):
         for target in LINK.findall(text):
@@ -115,6 +128,7 @@ def test_links_inside_the_repository_lead_somewhere(path):
                 assert (path.parent / target.split("#")[0]).exists(), target
 
 
+@each_notebook
 def test_measured_numbers_are_not_typed(path):
     for text in markdown(path):
         prose = re.sub(r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$", "", text, flags=re.DOTALL)
@@ -122,6 +136,7 @@ def test_measured_numbers_are_not_typed(path):
         assert not TYPED_SCORE.findall(prose), "print it in a cell instead"
 
 
+@each_notebook
 def test_displayed_equations_have_a_check_under_them(path):
     cells = read(path).cells
     for number, cell in enumerate(cells):
@@ -131,6 +146,7 @@ def test_displayed_equations_have_a_check_under_them(path):
             assert "assert" in following.source or CHECK_CALL.search(following.source)
 
 
+@each_notebook
 def test_widgets_are_also_called_plainly(path):
     """nbmake does not see an exception inside ``interact``: the function runs before it too."""
     plain = "\n".join(code(path))
@@ -149,6 +165,7 @@ def _functions(path):
     return {n.name for tree in trees for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
 
 
+@each_notebook
 def test_no_sentence_of_the_data_is_typed(path):
     """They are shown from the data at run time; the tree holds none of them."""
     text = path.read_text(encoding="utf-8").lower()

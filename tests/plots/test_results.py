@@ -1,10 +1,9 @@
-"""The figures show the data they are given, and nothing in them is cut or overlaps."""
+"""Figures of results: accuracies, learning curves, confusion, calibration, distributions."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from lora_lab import plots
 from lora_lab.evaluation import evaluate_predictions, wilson_interval
@@ -34,16 +33,6 @@ THREE = ["negative", "neutral", "positive"]
 THREE_WAY = evaluate_predictions([0, 0, 1, 2, 2], [0, 1, 2, 2, 1], THREE)  # not symmetric
 
 FIGURES = {
-    "to scale": lambda: plots.to_scale(
-        [
-            plots.Matrix("W", 768, 768),
-            "+ s",
-            plots.Matrix("B", 768, 8, learns=True),
-            plots.Matrix("A", 8, 768, learns=True),
-        ],
-        "LoRA",
-    ),
-    "to scale, rank 1": lambda: plots.to_scale([plots.Matrix("A", 1, 12_288, learns=True)], "A"),
     "curves": lambda: plots.learning_curves(EVENTS, "LoRA"),
     "curves, first event": lambda: plots.learning_curves(EVENTS[:1], "LoRA"),
     "curves, nothing": lambda: plots.learning_curves([], "LoRA"),
@@ -63,85 +52,7 @@ FIGURES = {
     "disagreement": lambda: plots.disagreement(
         RANDOM.normal(0, 2, 500), RANDOM.random(500), "How much the raters of a sentence disagree"
     ),
-    "parts": lambda: plots.part_bars(
-        {"your prediction": dict.fromkeys("abcdefgh", 1 / 8), "measured": {"a": 0.9, "h": 0.1}},
-        title="Parts",
-        x="share of the time",
-        share=True,
-    ),
-    "parts of one bar": lambda: plots.part_bars({"forward": {"a": 3.0}}, title="T", x="GFLOP"),
-    "times": lambda: plots.time_bars(TIMES, title="Times", x="ms", floor=0.4),
-    "times, no floor": lambda: plots.time_bars(TIMES, title="Times", x="ms"),
 }
-TIMES = {"slow, a row with a long name": [9.0, 8.0, 12.0], "fast": [1.0, 1.1]}
-
-
-def texts_inside(figure):
-    """Every visible text of the figure with its box in pixels."""
-    figure.draw_without_rendering()
-    found = []
-    for axes in figure.axes:
-        texts = [axes.title, axes._right_title, axes.xaxis.label, axes.yaxis.label]
-        texts += [axes._left_title, *axes.texts]
-        texts += [*axes.get_xticklabels(), *axes.get_yticklabels()] if axes.axison else []
-        if axes.get_legend():
-            texts += axes.get_legend().get_texts()
-        low, high = sorted(axes.get_xlim())
-        for text in texts:
-            if not text.get_visible() or not text.get_text().strip():
-                continue
-            box = text.get_window_extent()
-            if text in axes.get_xticklabels() and not low <= text.get_position()[0] <= high:
-                continue
-            bottom, top = sorted(axes.get_ylim())
-            if text in axes.get_yticklabels() and not bottom <= text.get_position()[1] <= top:
-                continue
-            found.append((text.get_text(), box))
-    return found
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_no_text_is_cut_at_the_edge(name):
-    figure = FIGURES[name]()
-    frame = figure.bbox.padded(1)
-    for text, box in texts_inside(figure):
-        assert frame.x0 <= box.x0 and box.x1 <= frame.x1, f"{text!r} is cut sideways"
-        assert frame.y0 <= box.y0 and box.y1 <= frame.y1, f"{text!r} is cut above or below"
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_no_two_texts_overlap(name):
-    texts = texts_inside(FIGURES[name]())
-    for i, (first, a) in enumerate(texts):
-        for second, b in texts[i + 1 :]:
-            apart = a.x1 <= b.x0 + 1 or b.x1 <= a.x0 + 1 or a.y1 <= b.y0 + 1 or b.y1 <= a.y0 + 1
-            assert apart, f"{first!r} overlaps {second!r}"
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_every_figure_has_a_title_and_named_axes(name):
-    figure = FIGURES[name]()
-    assert isinstance(figure, Figure)
-    assert any(axes.get_title("left") for axes in figure.axes)
-    drawn = [axes for axes in figure.axes if axes.axison]  # a drawing without scales has no axes
-    assert all(axes.get_xlabel() or axes.get_ylabel() for axes in drawn)
-
-
-def test_no_figure_is_kept_alive_by_pyplot():
-    import matplotlib.pyplot as plt
-
-    before = plt.get_fignums()
-    for make in FIGURES.values():
-        make()
-    assert plt.get_fignums() == before
-
-
-def test_style_does_not_leak():
-    import matplotlib
-
-    before = dict(matplotlib.rcParams)
-    plots.confusion_matrix(EVALUATION)
-    assert dict(matplotlib.rcParams) == before
 
 
 def interval_ends(axes):
@@ -245,34 +156,3 @@ def test_classes_keep_their_colour_and_others_differ():
     assert plots.colours(["positive"]) == [BLUE]
     assert len(set(plots.colours(list("abcdef")))) == 6
     assert len(plots.colours([str(i) for i in range(20)])) == 20
-
-
-def test_parts_are_stacked_in_the_order_given():
-    axes = plots.part_bars({"one": {"a": 0.25, "b": 0.75}, "two": {"b": 0.5}}, title="T", x="x",
-                           share=True).axes[0]  # fmt: skip
-    a, b = axes.containers
-    assert [p.get_width() for p in a] == [0.25, 0.0], "what a row lacks is 0"
-    assert [p.get_x() for p in b] == [0.25, 0.0]
-    assert [p.get_width() for p in b] == [0.75, 0.5]
-    assert [t.get_text() for t in axes.texts if t.get_text()] == ["25%", "75%", "50%"]
-    assert axes.get_ylim()[0] > axes.get_ylim()[1], "the first is on top"
-
-
-def test_time_bars_show_median_range_and_floor():
-    axes = plots.time_bars({"slow": [9.0, 8.0, 12.0]}, title="T", x="ms", floor=0.5).axes[0]
-    assert [p.get_width() for p in axes.patches] == [9.0]
-    spread, floor = axes.lines
-    assert spread.get_xdata().tolist() == [8.0, 12.0]
-    assert list(floor.get_xdata()) == [0.5, 0.5]
-    assert axes.texts[0].get_text().strip() == "9" and "0.5" in axes.texts[1].get_text()
-    assert axes.get_xlim()[1] > 12.0
-
-
-def test_matrices_are_drawn_to_one_scale_and_thin_ones_can_be_seen():
-    terms = [plots.Matrix("W", 600, 300), "+", plots.Matrix("B", 600, 1, learns=True)]
-    axes = plots.to_scale(terms).axes[0]
-    tall, thin = axes.patches
-    assert tall.get_height() == thin.get_height() == 1
-    assert tall.get_width() == 0.5 and 0.005 < thin.get_width() < 0.05
-    assert tall.get_facecolor() != thin.get_facecolor(), "frozen, and learning"
-    assert any("600 × 1\n600" in t.get_text() for t in axes.texts)

@@ -1,0 +1,87 @@
+"""A real browser for tests: Chromium, driven through Playwright, and servers for it to visit."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+         "--no-first-run"]  # fmt: skip
+PATIENCE = 240_000  # milliseconds: other work may share the machine
+
+
+def chromium() -> str:
+    """Path of the browser; the test fails with advice where there is none."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if not found:
+        pytest.fail(
+            "No Chromium here. Install one (Debian: apt-get install chromium; elsewhere: "
+            "python -m playwright install chromium), or set CHROMIUM to its path."
+        )
+    return found
+
+
+@contextmanager
+def open_browser(width: int = 1024, height: int = 768) -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        page = browser.new_page(viewport={"width": width, "height": height})
+        page.set_default_timeout(PATIENCE)
+        yield page
+        browser.close()
+
+
+@contextmanager
+def serving(
+    command: Callable[[int], list[str]], health: str, log: Path, folder: Path
+) -> Iterator[str]:
+    """Run a server until the block ends; gives its address once it answers.
+
+    Args:
+        command: from a port to the command line.
+        health: a path that answers 200 when the server is ready.
+        log: file for what it prints.
+        folder: to start it in.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with open(log, "wb") as file:
+        process = subprocess.Popen(command(port), cwd=folder, stdout=file, stderr=subprocess.STDOUT)
+    address = f"http://127.0.0.1:{port}"
+
+    def answers() -> bool:
+        assert process.poll() is None, log.read_text()
+        try:
+            return urllib.request.urlopen(address + health, timeout=2).status == 200
+        except (urllib.error.URLError, OSError):
+            return False
+
+    try:
+        wait_for(answers, 60, "the server to answer")
+        yield address
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def wait_for(condition: Callable[[], object], seconds: float, what: str) -> object:
+    """Ask again until the answer is true; fail after a deadline."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if answer := condition():
+            return answer
+        time.sleep(0.1)
+    pytest.fail(f"Waited {seconds:.0f} s for {what}.")

@@ -1,0 +1,51 @@
+"""A notebook's control in JupyterLab, in a real browser: moving it draws a new figure."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import nbformat
+from playwright.sync_api import expect
+
+from ..browser import PATIENCE, open_browser, serving, wait_for
+
+NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "01_loss_and_gradient.ipynb"
+
+
+def jupyter(port: int) -> list[str]:
+    quiet = [
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]
+    options = [f"--ServerApp.port={port}", "--ServerApp.ip=127.0.0.1", "--no-browser"]
+    access = ["--IdentityProvider.token=", "--ServerApp.allow_root=True", "--ServerApp.root_dir=."]
+    return [sys.executable, "-m", "jupyterlab", *options, *access, *quiet]
+
+
+def up_to_first_control(path: Path) -> nbformat.NotebookNode:
+    notebook = nbformat.read(path, as_version=4)
+    number = next(i for i, c in enumerate(notebook.cells) if "widgets.interactive(" in c.source)
+    notebook.cells = notebook.cells[: number + 1]
+    return notebook
+
+
+def test_moving_a_slider_draws_a_new_figure(tmp_path):
+    nbformat.write(up_to_first_control(NOTEBOOK), tmp_path / "lesson.ipynb")
+    log = tmp_path / "jupyter.log"
+    with serving(jupyter, "/api", log, tmp_path) as address, open_browser(1280, 900) as page:
+        page.goto(f"{address}/doc/tree/lesson.ipynb")
+        expect(page.locator(".jp-Notebook")).to_be_visible(timeout=PATIENCE)
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        page.locator(".jp-Notebook").press("End")
+
+        slider = page.get_by_role("slider").first
+        expect(slider).to_be_visible(timeout=PATIENCE)
+        figure = page.locator(".widget-output img, .jupyter-widgets-output-area img").last
+        expect(figure).to_be_visible(timeout=PATIENCE)
+        before, value = figure.get_attribute("src"), slider.get_attribute("aria-valuenow")
+        slider.press("ArrowRight")
+        wait_for(lambda: slider.get_attribute("aria-valuenow") != value, 30, "the slider to move")
+        wait_for(lambda: figure.get_attribute("src") != before, 60, "a new figure")
+        assert page.locator("[data-mime-type='application/vnd.jupyter.stderr']").count() == 0

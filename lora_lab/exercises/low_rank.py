@@ -33,6 +33,10 @@ def check_break_even_rank(function: Callable[[int, int], int]) -> str:
                 whole // sides
             ),
             "A rank is a whole number: round down.": whole / sides,
+            "A rank is a whole number: round down, with // for /.": (whole - 1) / sides,
+            "Half of the smaller side is about right for a square matrix only.": (
+                min(n_out, n_in) // 2
+            ),
             "Rounded up or to the nearest, B and A already hold more than W: round down.": (
                 right + 1
             ),
@@ -92,6 +96,7 @@ def check_best_error(function: Callable[[Sequence[float], int], tuple[float, flo
         expect(got[0], error, mistakes, f"error, {where}")
         mistakes = {
             "That is the energy that is lost.": 1 - energy,
+            "Not the error, its square is what is lost: energy = 1 - error².": 1 - error,
             "Energy is made of squared singular values.": sigma[:rank].sum() / sigma.sum(),
             "That is a root of the energy: leave the squares as they are.": math.sqrt(energy),
             "One value too few is kept: rank k keeps the first k.": squares[:fewer].sum() / total,
@@ -129,6 +134,9 @@ def check_effective_rank(function: Callable[[Sequence[float]], float]) -> str:
             ),
             "The sign is lost: the entropy is minus the sum of p log p.": math.exp(-entropy),
             "Normalise first: the p must sum to 1.": math.exp(-_sum_x_log_x(sigma)),
+            "Divide by the sum of the singular values, not by the norm: the p must sum to 1.": (
+                math.exp(-_sum_x_log_x(sigma / np.linalg.norm(sigma)))
+            ),
             "That counts the singular values that are not zero: the rank, not how evenly they "
             "are used.": int((sigma > 0).sum()),
             "That is the number of singular values.": len(values),

@@ -59,7 +59,7 @@ REGIONS = {
     "prompting": Region(47, 47, 44.6, 10, SKY, (69.3, 54.8)),
     "fine-tuning": Region(69, 3.5, 50, 35.5, BLUE, (94, 36.6)),
     "PEFT": Region(70.5, 20.5, 47, 13.6, GREEN, (75.5, 32)),
-    "LoRA": Region(98.5, 21.7, 17.5, 11.2, ORANGE, (107.2, 30)),
+    "LoRA": Region(87.5, 21.7, 28.5, 11.2, ORANGE, (101.7, 30)),
     "full fine-tuning": Region(70.5, 5, 47, 13, BLUE, (94, 14)),
 }
 TERMS = tuple(REGIONS)
@@ -74,8 +74,8 @@ _NOTES = (  # x, y, text
     (57.3, 50.3, "describe the task\nin words"),
     (80.2, 50.3, "and put examples\ninto the words"),
     (93.5, 43, "nearest class mean of a frozen encoder"),
-    (84.5, 26, "adapters, prompt\ntuning, IA3, ..."),
-    (107.2, 25.5, "W + s B A"),
+    (79, 26, "adapters, prompt\ntuning, IA3, ..."),
+    (101.7, 25.5, "W + s B A"),
     (94, 9, "a copy of the whole model per task"),
     (56.7, 20, "nothing to\nlearn from"),
 )
@@ -148,7 +148,8 @@ def token_row(
     """
     under = list(below) or [""] * len(tokens)
     palette = ("white", ORANGE, PURPLE, GREEN)
-    across, line_height = 10.6, 0.95  # inches
+    across = 10.6  # inches
+    line_height, foot = (0.95, 0.6) if any(under) else (0.6, 0.3)
     places, x, line = [], 0.0, 0
     for token, word in zip(tokens, under, strict=True):
         width = 0.108 * max(len(token), len(word)) + 0.26
@@ -157,13 +158,13 @@ def token_row(
         places.append((x + width / 2, -line * line_height))
         x += width
     with matplotlib.rc_context(STYLE):
-        figure, axes = figure_of(11.4, 1.6 + line_height * (line + 1))
+        figure, axes = figure_of(11.4, 1 + foot + line_height * (line + 1))
         for (x, y), token, word, kind in zip(places, tokens, under, kinds, strict=True):
             box = dict(boxstyle="round,pad=0.25", fc=palette[kind], ec="black", alpha=0.75)
             how = dict(ha="center", va="center", family="monospace")
             axes.text(x, y, token, fontsize=12, bbox=box, **how)
             axes.text(x, y - 0.4, word, fontsize=11, **how)
-        axes.set(xlim=(0, across + 0.2), ylim=(-line * line_height - 0.6, 0.4))
+        axes.set(xlim=(0, across + 0.2), ylim=(-line * line_height - foot, 0.4))
         axes.set_axis_off()
         axes.set_title(title)
         handles = [
@@ -231,7 +232,7 @@ def few_shot_view(
 
 
 def clouds(panels: Mapping[str, np.ndarray], labels: Sequence[int], names: Sequence[str]) -> Figure:
-    """Sentences as points, one panel per encoder; the dashed line parts the two answers.
+    """Sentences as points, one panel per encoder, same scales; the dashed line parts the answers.
 
     Args:
         panels: name to points (N, 2): the side of the line, and a direction along it.
@@ -239,7 +240,7 @@ def clouds(panels: Mapping[str, np.ndarray], labels: Sequence[int], names: Seque
     """
     classes = np.asarray(labels)
     with matplotlib.rc_context(STYLE):
-        figure, row = figure_of(12, 5, columns=len(panels), squeeze=False)
+        figure, row = figure_of(12, 5, columns=len(panels), squeeze=False, sharex=True, sharey=True)
         for axes, (name, points) in zip(row[0], panels.items(), strict=True):
             for c, (of_class, colour) in enumerate(zip(names, colours(names), strict=True)):
                 mine, marker = classes == c, "o^sD"[c % 4]
@@ -254,6 +255,7 @@ def clouds(panels: Mapping[str, np.ndarray], labels: Sequence[int], names: Seque
                     label=of_class,
                 )
             axes.axvline(0, color=GREY, ls="--", lw=1.5)
+            axes.locator_params(axis="x", nbins=6)
             label(axes, name, f"right of 0: answered '{names[-1]}'", "widest direction across")
         row[0][-1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure

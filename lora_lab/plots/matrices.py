@@ -32,13 +32,14 @@ def to_scale(terms: Sequence[Matrix | str], title: str = "") -> Figure:
     """
     matrices = [term for term in terms if isinstance(term, Matrix)]
     largest = max(max(m.rows, m.columns) for m in matrices)
-    gap, at = 0.10, 0.0
+    gap, at = 0.08, 0.0
     with matplotlib.rc_context(STYLE):
         figure, axes = figure_of(11, 4.2)
         for term in terms:
             if isinstance(term, str):
-                axes.text(at + gap / 2, 0, term, ha="center", va="center", fontsize=18)
-                at += gap + 0.02 * len(term)
+                room = gap + 0.035 * len(term)
+                axes.text(at + room / 2, 0, term, ha="center", va="center", fontsize=18)
+                at += room
                 continue
             width, height = (max(side / largest, THINNEST) for side in (term.columns, term.rows))
             room = max(width, 0.02 * len(f"{term.rows:,} × {term.columns:,}"))  # for the label

@@ -26,8 +26,8 @@ from lora_lab.plots.style import (
 PALETTE = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY)
 DASHES = ("-", "--", "-.", ":", "-", "--")
 MARKERS = ("o", "s", "^", "D", "v", "P")
-SMALLEST = 1e-5  # of a matrix's norm; what is below is drawn here
-SMALLEST_ERROR = 1e-10
+SMALLEST = 1e-5  # of a matrix's norm; a line ends where its values are below
+SMALLEST_ERROR = 1e-10  # what is below is drawn here
 
 
 def singular_values(
@@ -47,7 +47,7 @@ def singular_values(
             sigma = np.sort(np.asarray(values, dtype=float))[::-1]
             sigma = sigma / np.sqrt((sigma**2).sum())
             style = _line(number)
-            left.plot(range(1, len(sigma) + 1), np.maximum(sigma, SMALLEST), **style)
+            left.plot(range(1, len(sigma) + 1), np.where(sigma < SMALLEST, np.nan, sigma), **style)
             energy = np.concatenate([[0.0], (sigma**2).cumsum()])
             right.plot(range(len(energy)), energy, label=name, **style)
         left.set_yscale("log")
@@ -71,9 +71,11 @@ def pictures(
         shared: all others have the first one's black and white; otherwise each its own.
     """
     with matplotlib.rc_context(STYLE):
-        figure, grid = figure_of(11, 3.8, columns=len(images), squeeze=False)
         arrays = {name: np.asarray(image, dtype=float) for name, image in images.items()}
         first = next(iter(arrays.values()))
+        tall = max(array.shape[0] / array.shape[1] for array in arrays.values())
+        height = min(3.8, 1.0 + tall * 11 / len(arrays))  # no gap below the headline
+        figure, grid = figure_of(11, height, columns=len(images), squeeze=False)
         for axes, (name, array) in zip(grid[0], arrays.items(), strict=True):
             if name in signed:
                 limit = abs(array).max() or 1.0
@@ -96,8 +98,8 @@ def ellipse(matrix: Any, title: str) -> Figure:
     reach = 1.35 * max(1.0, S[0])
     with matplotlib.rc_context(STYLE):
         figure, (left, right) = figure_of(10, 5.4, columns=2)
-        _arrows(left, circle, Vh, ("v₁", "v₂"))
-        _arrows(right, M @ circle, (U * S).T, ("σ₁u₁", "σ₂u₂"))
+        _arrows(left, circle, Vh, ("v₁", "v₂"), 0.14 * reach)
+        _arrows(right, M @ circle, (U * S).T, ("σ₁u₁", "σ₂u₂"), 0.14 * reach)
         label(left, "Before: all x of length 1", "x₁", "x₂")
         label(right, "After: W x", "first output", "second output")
         for axes in (left, right):
@@ -106,14 +108,16 @@ def ellipse(matrix: Any, title: str) -> Figure:
     return figure
 
 
-def _arrows(axes: Axes, outline: np.ndarray, arrows: np.ndarray, names: Sequence[str]) -> None:
+def _arrows(
+    axes: Axes, outline: np.ndarray, arrows: np.ndarray, names: Sequence[str], gap: float
+) -> None:
     axes.plot(*outline, color=GREY)
     for colour, arrow, name in zip((BLUE, RED), arrows, names, strict=True):
         if np.linalg.norm(arrow) < 1e-9:
             continue
         axes.plot([0, arrow[0]], [0, arrow[1]], color=colour, lw=3)
         axes.plot(*arrow, "o", color=colour, ms=8)
-        beyond = arrow * (1 + 0.22 * abs(outline).max() / np.linalg.norm(arrow))
+        beyond = arrow * (1 + gap / np.linalg.norm(arrow))
         axes.text(*beyond, name, color=colour, ha="center", va="center", fontsize=15)
 
 
@@ -222,8 +226,9 @@ def recovery(
         best = max(observed[rank], SMALLEST_ERROR)
         left.axhline(best, color=RED, ls="--", label="best of this rank")
         left.set_yscale("log")
-        left.set_ylim(bottom=SMALLEST_ERROR / 2)
-        left.legend(frameon=False, loc="lower left")
+        lowest = max(min(best, *errors), SMALLEST_ERROR)
+        left.set_ylim(lowest / (max(errors) / lowest) ** 0.1)  # a little air below
+        left.legend(frameon=False, loc="upper right")
         ranks = range(len(observed))
         right.plot(ranks, observed, color=BLUE, marker="o", ms=5, label="to the observed")
         right.plot(ranks, planted, "--", color=ORANGE, marker="s", ms=5, label="to the planted")

@@ -14,16 +14,21 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-#: notebook, module of the library, function, what it becomes (an expression in ``right``)
+#: notebook, module of the library, function, what it becomes (an expression in ``_right``)
 MISTAKES = (
-    ("01", "losses", "binary_cross_entropy_grad", "lambda z, y: -right(z, y)"),
-    ("01", "losses", "mean_binary_cross_entropy_grad", "lambda z, y: right(z, y) * len(z)"),
-    ("01", "losses", "mean_softmax_cross_entropy_grad", "lambda z, y: right(z, y) / 2"),
-    ("02", "low_rank", "truncated_svd", "lambda M, rank: right(M, max(rank - 1, 1))"),
-    ("03", "two_sided", "dense_backward", "lambda *a, **k: right(*a, **k)._replace(V=None)"),
-    ("04", "lora", "forward", "lambda *a, **k: 1.01 * right(*a, **k)"),
-    ("04", "lora", "backward", "lambda *a, **k: (lambda g: g._replace(B=-g.B))(right(*a, **k))"),
-    ("05", "lora", "backward", "lambda *a, **k: (lambda g: g._replace(A=0 * g.A))(right(*a, **k))"),
+    ("01", "losses", "binary_cross_entropy_grad", "lambda z, y: -_right(z, y)"),
+    ("01", "losses", "mean_binary_cross_entropy_grad", "lambda z, y: _right(z, y) * len(z)"),
+    ("01", "losses", "mean_softmax_cross_entropy_grad", "lambda z, y: _right(z, y) / 2"),
+    ("02", "low_rank", "truncated_svd", "lambda M, rank: _right(M, max(rank - 1, 1))"),
+    ("03", "two_sided", "dense_backward", "lambda *a, **k: _right(*a, **k)._replace(V=None)"),
+    ("04", "lora", "forward", "lambda *a, **k: 1.01 * _right(*a, **k)"),
+    ("04", "lora", "backward", "lambda *a, **k: (lambda g: g._replace(B=-g.B))(_right(*a, **k))"),
+    (
+        "05",
+        "lora",
+        "backward",
+        "lambda *a, **k: (lambda g: g._replace(A=0 * g.A))(_right(*a, **k))",
+    ),
 )
 
 
@@ -33,7 +38,7 @@ def test_a_mistake_in_the_library_stops_the_notebook(number, module, function, w
     notebook = nbformat.read(path, as_version=4)
     breaking = (
         f"from lora_lab.derivations import {module} as _broken\n"
-        f"right = _broken.{function}\n"
+        f"_right = _broken.{function}\n"
         f"_broken.{function} = {wrong}"
     )
     notebook.cells.insert(0, nbformat.v4.new_code_cell(breaking))

@@ -52,6 +52,12 @@ def test_spectra_are_shares_of_the_norm_and_energy_ends_at_one():
     assert left.get_yscale() == "log"
 
 
+def test_a_spectrum_ends_where_its_values_are_practically_zero():
+    left, right = spectra.singular_values({"rank 2": [2.0, 1.0, 1e-16, 0.0]}, "T").axes
+    np.testing.assert_array_equal(np.isnan(left.lines[0].get_ydata()), [False, False, True, True])
+    assert right.lines[0].get_ydata()[-1] == pytest.approx(1)
+
+
 def test_a_signed_picture_is_symmetric_about_zero_and_the_others_share_a_scale():
     figure = spectra.pictures(
         {"a": [[0.0, 2.0]], "b": [[0.0, 1.0]], "d": [[-3.0, 1.0]]}, "T", signed=("d",)
@@ -87,3 +93,9 @@ def test_recovery_shows_the_best_of_its_rank_and_where_descent_ended():
     assert left.lines[1].get_ydata()[0] == 1
     stars = [line.get_xydata().tolist() for line in right.lines if line.get_marker() == "*"]
     assert stars == [[[2, 0.0]], [[2, 1.1]]]
+
+
+@pytest.mark.parametrize("end, lowest", [(0.4, 0.4), (1e-15, spectra.SMALLEST_ERROR)])
+def test_recovery_reaches_down_as_far_as_its_distances(end, lowest):
+    left, _ = spectra.recovery([4.0, 1.0, end], [4, 1, end], [4, 1, 1], 2, 1.1, "T").axes
+    assert lowest / 100 < left.get_ylim()[0] < lowest

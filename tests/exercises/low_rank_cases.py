@@ -22,6 +22,8 @@ def break_even(n_out, n_in):
 
 
 BREAK_EVEN = [
+    (lambda o, i: (o * i - 1) / (o + i), "with // for /"),
+    (lambda o, i: min(o, i) // 2, "square matrix only"),
     (lambda o, i: o * i // (o + i), "exactly as many"),
     (lambda o, i: o * i / (o + i), "whole number"),
     (lambda o, i: math.ceil(o * i / (o + i)), "Rounded up"),
@@ -77,6 +79,7 @@ BEST_ERROR = [
     (error_as(lambda s, k: error(s, max(k - 1, 0))), "too few"),
     (error_as(lambda s, k: error(s, k + 1)), "too many"),
     (energy_as(lambda s, k: 1 - energy(s, k)), "that is lost"),
+    (energy_as(lambda s, k: 1 - error(s, k)), "energy = 1 - error²"),
     (energy_as(lambda s, k: sum(s[:k]) / sum(s)), "squared singular values"),
     (energy_as(lambda s, k: math.sqrt(energy(s, k))), "root of the energy"),
     (energy_as(lambda s, k: energy(s, max(k - 1, 0))), "too few"),
@@ -110,6 +113,10 @@ EFFECTIVE = [
     (lambda s: math.exp(entropy(s, math.log2)), "same base"),
     (lambda s: math.exp(-entropy(s)), "sign is lost"),
     (lambda s: math.exp(-sum(x * math.log(x) for x in s if x > 0)), "must sum to 1"),
+    (
+        lambda s: math.exp(-sum(x * math.log(x) for x in s / np.linalg.norm(s) if x > 0)),
+        "not by the norm",
+    ),
     (lambda s: sum(x > 0 for x in s), "not zero"),
     (len, "number of singular values"),
     (lambda s: total(s) / s[0] ** 2, "stable rank"),

@@ -60,8 +60,10 @@ def zipped(folder: Path) -> bytes:
 
 def csv(frame: pd.DataFrame) -> bytes:
     """With a byte-order mark, without which Excel takes Chinese for something else."""
-    named = any(name is not None for name in frame.index.names)
-    return frame.map(_harmless).to_csv(index=named).encode("utf-8-sig")
+    if any(name is not None for name in frame.index.names):
+        frame = frame.reset_index()
+    harmless = frame.map(_harmless).rename(columns=_harmless)
+    return harmless.to_csv(index=False).encode("utf-8-sig")
 
 
 def picture(shown: Any, kind: str) -> bytes:

@@ -32,7 +32,7 @@ def show(sheet: Sheet, below: Mapping[str, Callable[[str], None]] | None = None)
         below: what else to draw under a setting, by its name, with which it is called.
     """
     if sheet.presets:
-        _presets(sheet)
+        presets(sheet)
     shown = [s for s in sheet.that_matter(state.values()) if _is_wanted(s)]
     for group, settings in groupby(shown, key=lambda setting: setting.group):
         members = list(settings)
@@ -73,7 +73,8 @@ def _heading(sheet: Sheet, group: str, folded: bool):
     return st.container()
 
 
-def _presets(sheet: Sheet) -> None:
+def presets(sheet: Sheet) -> None:
+    """Named sets of values, to choose one from."""
     known = {preset.name: preset for preset in sheet.presets}
     values = state.values()
     same = (name for name, p in known.items() if sheet.preset_values(p) == values)

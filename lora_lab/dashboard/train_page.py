@@ -13,6 +13,7 @@ from lora_lab.dashboard import (
     costs,
     folders,
     form,
+    language,
     live,
     pace,
     picture,
@@ -152,7 +153,7 @@ def _choose(run: Run | None, recent: list[Run]) -> None:
     st.selectbox(
         t("train.choose.label"),
         sorted(known, reverse=True),
-        format_func=label,
+        format_func=language.named(known, label),
         key=key,
         placeholder=t("train.choose.placeholder"),
         label_visibility="collapsed",

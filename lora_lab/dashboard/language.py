@@ -45,6 +45,7 @@ def current() -> str:
 
 
 def choose(language: str) -> None:
+    """From now on; an empty name is that of the visitor's browser."""
     st.session_state[_CHOSEN] = language
 
 

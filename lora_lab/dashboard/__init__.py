@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import streamlit as st
 
 from lora_lab.dashboard import header, state, style, train_page
@@ -18,15 +20,25 @@ def main() -> None:
     st.set_page_config(page_title="lora-lab", layout="wide")
     state.begin()
     st.html(style.css(state.presenting(), style.background()))
-    page = st.navigation([_page(module) for module in PAGES], position="top")
+    pages = [_page(module) for module in PAGES]
+    # The first page is at "/"; a link that names it finds it as well.
+    named = st.Page(FIRST.show, title=_title(FIRST), url_path=_name(FIRST), visibility="hidden")
+    page = st.navigation([*pages, named], position="top")
     bar = header.show()
     page.run()
     with bar:
         header.lesson()
 
 
-def _page(module) -> st.Page:
-    name = module.SHEET.name
-    return st.Page(
-        module.show, title=t(f"common.pages.{name}"), url_path=name, default=module is FIRST
-    )
+def _page(module: ModuleType) -> st.Page:
+    if module is FIRST:
+        return st.Page(module.show, title=_title(module), default=True)
+    return st.Page(module.show, title=_title(module), url_path=_name(module))
+
+
+def _title(module: ModuleType) -> str:
+    return t(f"common.pages.{_name(module)}")
+
+
+def _name(module: ModuleType) -> str:
+    return module.SHEET.name

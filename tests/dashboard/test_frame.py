@@ -82,6 +82,12 @@ def test_a_link_to_either_page_shows_what_it_says(two_pages):
     assert app.number_input(key="rank").value == 16
 
 
+def test_a_link_may_name_the_first_page(app):
+    app._page_hash = calc_hash("train")
+    open_page(app, rank="3")
+    assert app.number_input(key="rank").value == 3 and address(app) == {"rank": "3"}
+
+
 def test_the_back_button_brings_earlier_values_back(app, monkeypatch):
     open_page(app, rank="32")
     app.number_input(key="rank").set_value(5)

@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import streamlit as st
 
-from lora_lab.dashboard import style, training_page
+from lora_lab.dashboard import header, state, style, train_page
+from lora_lab.dashboard.language import t
+
+# Every page in the order of the navigation: ``name``_page.py has SHEET, whose name is the page's
+# address, and show(). A new page is added here and nowhere else.
+PAGES = (train_page,)
+FIRST = train_page
 
 
 def main() -> None:
     """Called by Streamlit on every visit and every change."""
-    st.set_page_config(page_title="LoRA workbench", layout="wide")
-    st.html(style.CSS)
-    page = st.navigation(
-        [st.Page(training_page.show, title="Costs and training", url_path="train", default=True)],
-        position="top",
-    )
+    st.set_page_config(page_title="lora-lab", layout="wide")
+    state.begin()
+    st.html(style.css(state.presenting(), style.background()))
+    pages = [_page(module) for module in PAGES]
+    # The first page is at "/"; a link that names it finds it as well.
+    named = st.Page(FIRST.show, title=_title(FIRST), url_path=_name(FIRST), visibility="hidden")
+    page = st.navigation([*pages, named], position="top")
+    bar = header.show()
     page.run()
+    with bar:
+        header.lesson()
+
+
+def _page(module: ModuleType) -> st.Page:
+    if module is FIRST:
+        return st.Page(module.show, title=_title(module), default=True)
+    return st.Page(module.show, title=_title(module), url_path=_name(module))
+
+
+def _title(module: ModuleType) -> str:
+    return t(f"common.pages.{_name(module)}")
+
+
+def _name(module: ModuleType) -> str:
+    return module.SHEET.name

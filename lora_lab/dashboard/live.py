@@ -19,8 +19,13 @@ EVERY = 2.0  # seconds between two looks: each costs the training a little
 def watch(run_id: str) -> None:
     """Show a running run; when it has ended, draw the whole page anew."""
     run = folders.find(run_id)
-    if run is None or run.state != "running":
+    if run is None or run.state not in ("waiting", "running"):
         st.rerun()
+    if run.state == "waiting":
+        before = jobs.position(run) - 1
+        runs = "another run" if before == 1 else f"{before} other runs"
+        _bar(run, 0.0, f"Waiting for {runs}" if before > 0 else "Waiting: next in the queue")
+        return
     start = _last(run.metrics, "start")
     if start is None:
         _waiting(run, "Loading the model and the sentences")

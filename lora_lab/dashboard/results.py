@@ -7,7 +7,7 @@ import streamlit as st
 
 from lora_lab import jobs
 from lora_lab.checkpoints import StorageError
-from lora_lab.dashboard import charts, folders, live, wording
+from lora_lab.dashboard import charts, folders, live, state, wording
 from lora_lab.evaluation import Evaluation
 from lora_lab.runs import Run, RunError
 
@@ -26,6 +26,7 @@ def show(run: Run) -> None:
     else:
         st.error(f"This run failed. {wording.plain(run.reason)}")
         st.caption("What it printed is in `log.txt` in its folder.")
+        _go_on(run, "Try again")
     live.curves(run)
 
 
@@ -102,10 +103,14 @@ def _interrupted(run: Run) -> None:
         st.info("This run was cancelled before its end. It can go on where it stopped.")
     else:
         st.warning(f"This run stopped before its end: {wording.plain(run.reason)}.")
-    if st.button("Go on with this run", key=f"resume.{run.id}"):
+    _go_on(run, "Go on with this run")
+
+
+def _go_on(run: Run, label: str) -> None:
+    if st.button(label, key=f"resume.{run.id}"):
         try:
-            jobs.resume(run)
-        except (jobs.BusyError, RunError, StorageError, OSError) as error:
+            jobs.resume(run, state.visitor())
+        except (RunError, StorageError, OSError) as error:
             st.error(wording.plain(str(error)))
             return
         st.rerun()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 import streamlit as st
@@ -52,6 +53,11 @@ def run_id() -> str:
 def look_at(run_id: str) -> None:
     st.session_state.run_ = run_id
     write_address()
+
+
+def visitor() -> str:
+    """An id of this session, for the limit of runs that one visitor may have waiting."""
+    return st.session_state.setdefault("visitor", secrets.token_hex(8))
 
 
 def write_address() -> None:

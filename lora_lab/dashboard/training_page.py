@@ -20,7 +20,7 @@ from lora_lab.dashboard import (
     wording,
 )
 from lora_lab.dashboard.settings import Problem
-from lora_lab.runs import Run, RunConfig, RunError, new_run_folder
+from lora_lab.runs import Run, RunConfig, RunError
 
 
 def show() -> None:
@@ -51,13 +51,10 @@ def show() -> None:
 
 def _start(config: RunConfig) -> None:
     try:
-        run = jobs.start(config, new_run_folder(folders.runs_folder()))
-    except jobs.BusyError as busy:
-        st.info(
-            "One run at a time: another one is being trained. It is shown below; wait for it or "
-            "cancel it, then start yours. Your settings stay as they are."
-        )
-        run = busy.run
+        run = jobs.submit(config, folders.runs_folder(), state.visitor())
+    except jobs.LimitError as error:
+        st.info(str(error))
+        return
     except (RunError, StorageError, OSError) as error:
         st.error(f"The run could not be started. {wording.plain(str(error))}")
         return
@@ -75,7 +72,7 @@ def _run() -> None:
     _choose(run)
     if run is None:
         return
-    if run.state == "running":
+    if run.state in ("waiting", "running"):
         live.watch(run.id)
     else:
         results.show(run)

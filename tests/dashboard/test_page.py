@@ -111,10 +111,9 @@ def test_garbage_in_the_address_gives_a_notice(app, address):
 def test_a_run_from_click_to_result(app, runs, small_data):
     open_page(app, **TINY)
     start(app)
-    run = jobs.current(runs)
-    assert run is not None
-    assert "running" in str(app.selectbox(key="chosen run, running").options)
-    wait_for(lambda: jobs.read(run.folder).state != "running", 120, "the run to end")
+    [run] = jobs.history(runs)
+    assert run.state in ("waiting", "running")
+    wait_for(lambda: jobs.read(run.folder).result, 120, "the run to end")
     assert jobs.read(run.folder).state == "finished", jobs.read(run.folder).reason
     app.run()
     assert not app.exception and not app.error
@@ -125,18 +124,38 @@ def test_a_run_from_click_to_result(app, runs, small_data):
     assert finished.result["trainable"] == count("minilm", LoraConfig()).head_parameters
 
 
-def test_a_second_start_is_refused_kindly_and_cancel_stops_the_first(app, runs, small_data):
+def test_the_same_settings_join_a_run_and_others_wait_their_turn(
+    app, runs, small_data, monkeypatch
+):
+    monkeypatch.setenv("LORA_LAB_AT_ONCE", "1")
     open_page(app, **TINY | {"epochs": "10"})
     start(app)
-    first = jobs.current(runs)
+    [first] = jobs.history(runs)
+    wait_for(lambda: jobs.running(runs), 30, "the run to start")
     start(app)
-    assert "One run at a time" in texts(app)
     assert [run.id for run in jobs.history(runs)] == [first.id]
-    app.button(key=f"cancel.{first.id}").click().run()
+
+    app.number_input(key="seed").set_value(1).run()
+    start(app)
+    [second] = jobs.waiting(runs)
+    assert "next in the queue" in str(app.main)
+    app.button(key=f"cancel.{second.id}").click().run()
     assert not app.exception
-    assert jobs.read(first.folder).state == "interrupted"
+    assert jobs.read(second.folder).state == "interrupted"
     app.run()
     assert "cancelled" in texts(app)
+    assert jobs.read(first.folder).state == "running"
+
+
+def test_a_visitor_with_too_many_waiting_is_told_kindly(app, runs, small_data, monkeypatch):
+    monkeypatch.setenv("LORA_LAB_AT_ONCE", "1")
+    open_page(app, **TINY | {"epochs": "10"})
+    for seed in range(5):
+        app.number_input(key="seed").set_value(seed).run()
+        start(app)
+        wait_for(lambda: jobs.running(runs), 30, "the first run to start")
+    assert "3 runs waiting already" in app.info[0].value
+    assert len(jobs.history(runs)) == 4
 
 
 def failed_run(runs, reason: str) -> None:

@@ -2,8 +2,9 @@
 
 The local cluster lives in the server's own process. Its worker has a thread for each run, and all
 that such a thread does is to watch the process that trains (``worker`` says why there is one). So
-no port is opened, there is no nanny, no dashboard and nothing that could outlive the server; a
-scheduler elsewhere, named in LORA_LAB_SCHEDULER, is used in just the same way.
+there is no nanny, no dashboard, no port to which others could send programs (only two on the
+loopback, which dask insists on and which answer nothing), and nothing that could outlive the server.
+A scheduler elsewhere, named in LORA_LAB_SCHEDULER, is used in just the same way.
 
 dask is handed a run only when a worker has a free place, and is told which worker. It never has a
 queue of its own, so runs start in the order in which they were submitted; nothing is stolen from

@@ -3,7 +3,7 @@
 The local cluster lives in the server's own process. Its worker has a thread for each run, and all
 that such a thread does is to watch the process that trains (``worker`` says why there is one). So
 there is no nanny, no dashboard, no port to which others could send programs (only two on the
-loopback, which dask insists on and which answer nothing), and nothing that could outlive the server.
+loopback, which dask insists on and which answer nothing), and nothing that outlives the server.
 A scheduler elsewhere, named in LORA_LAB_SCHEDULER, is used in just the same way.
 
 dask is handed a run only when a worker has a free place, and is told which worker. It never has a
@@ -128,7 +128,8 @@ def runs_at_once() -> int:
     one after the other (``benchmarks/`` measures it). More than four at a time would only make
     each of them slow, and each needs its memory.
     """
-    from distributed.system import CPU_COUNT, MEMORY_LIMIT
+    from dask.system import CPU_COUNT
+    from distributed.system import MEMORY_LIMIT
 
     wanted = os.environ.get(AT_ONCE, "")
     if wanted.isdecimal() and int(wanted):

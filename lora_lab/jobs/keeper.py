@@ -109,7 +109,7 @@ class Keeper:
                 # waits for the threads that watch over training.
                 atexit.register(self.close)
             cluster.look()
-        except OSError as error:
+        except Exception as error:  # also a dask that does not fit: it must be known, too
             _log.warning("No scheduler: %s", error)
             self._cluster = None
             if before:

@@ -18,6 +18,7 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,8 @@ class Cluster:
                 worker_dashboard_address="127.0.0.1:0",
                 scheduler_kwargs={"dashboard": False},
             )
+            # At the end of the process dask would wait for the threads that watch over training.
+            self._local.shutdown_on_close = False
         self._client = distributed.Client(
             self._local or address, timeout=PATIENCE, set_as_default=False
         )
@@ -102,6 +105,7 @@ class Cluster:
         future = self._client.submit(
             worker.train,
             str(folder),
+            number,
             self._places[address],
             key=f"{folder.name}-{number}",
             workers=[address],
@@ -115,10 +119,10 @@ class Cluster:
         self._client.cancel([future], force=True)
 
     def close(self) -> None:
-        worker.stop_all()
-        self._client.close()
-        if self._local:
-            self._local.close(timeout=5)
+        with suppress(TimeoutError):
+            self._client.close(timeout=PATIENCE)
+            if self._local:
+                self._local.close(timeout=PATIENCE)
 
 
 def runs_at_once() -> int:

@@ -58,16 +58,20 @@ class Keeper:
         self._news.set()
 
     def close(self) -> None:
-        with self.lock:
-            left = [*self._waiting, *(handed.ticket for handed in self._running)]
-            self._waiting, self._running = [], []
-            cluster, self._cluster = self._cluster, None
-            thread, self._thread = self._thread, None
+        cluster, thread = self._cluster, self._thread
+        self.give_up()
         self.poke()
         if thread:
             thread.join(PATIENCE)
         if cluster:
             cluster.close()
+
+    def give_up(self) -> None:
+        """Let go of every run. Without a ticket, workers stop what they train."""
+        with self.lock:
+            left = [*self._waiting, *(handed.ticket for handed in self._running)]
+            self._waiting, self._running = [], []
+            self._cluster = self._thread = None
         for ticket in left:
             outcomes.settle(ticket.folder, "interrupted", outcomes.STOPPED)
 
@@ -105,9 +109,7 @@ class Keeper:
         try:
             cluster = before or Cluster()
             if before is None:
-                # After the import of dask, so that it comes before dask's own farewell, which
-                # waits for the threads that watch over training.
-                atexit.register(self.close)
+                atexit.register(self.give_up)
             cluster.look()
         except Exception as error:  # also a dask that does not fit: it must be known, too
             _log.warning("No scheduler: %s", error)
@@ -115,7 +117,7 @@ class Keeper:
             if before:
                 before.close()
             for handed in self._take_running():
-                outcomes.abandon(handed.ticket.folder, "interrupted", outcomes.LOST_SCHEDULER)
+                outcomes.settle(handed.ticket.folder, "interrupted", outcomes.LOST_SCHEDULER)
             if before is None:
                 with self.lock:
                     left, self._waiting = self._waiting, []
@@ -139,7 +141,7 @@ class Keeper:
                 outcomes.settle(folder, state, why)
             elif not self._cluster.has(handed.worker):
                 self._cluster.give_up(handed.future)
-                outcomes.abandon(folder, "failed", outcomes.LOST_WORKER)
+                outcomes.settle(folder, "failed", outcomes.LOST_WORKER)
             else:
                 continue
             self._running.remove(handed)

@@ -48,13 +48,6 @@ def settle(folder: Path, state: State, reason: str) -> None:
     tickets.remove(folder)
 
 
-def abandon(folder: Path, state: State, reason: str) -> None:
-    """Settle a run whose worker does not answer; should it live, it sees that it must stop."""
-    settle(folder, state, reason)
-    if folder.exists():
-        tickets.ask_to_cancel(folder)
-
-
 def _log_lines(folder: Path) -> list[str]:
     try:
         text = (folder / "log.txt").read_text(encoding="utf-8", errors="replace")

@@ -19,13 +19,12 @@ from lora_lab.jobs import outcomes, tickets
 
 EVERY = 0.1  # seconds between two looks for a wish to cancel
 
-_training: set[subprocess.Popen] = set()
 
-
-def train(folder: str, at_once: int) -> str:
-    """Train the run in ``folder`` to its end, whatever that is.
+def train(folder: str, number: int, at_once: int) -> str:
+    """Train the run in ``folder`` to its end, or until it is cancelled or loses its ticket.
 
     Args:
+        number: of the ticket.
         at_once: how many runs share this machine.
 
     Returns:
@@ -39,11 +38,10 @@ def train(folder: str, at_once: int) -> str:
     if (run / "worker.json").exists():  # dask gives the work of a dead worker to another one
         raise RuntimeError(outcomes.LOST_WORKER)
     process = _start(run, at_once)
-    _training.add(process)
     try:
         tickets.write_json(run / "worker.json", processes.identity(process.pid))
         while process.poll() is None:
-            if (run / tickets.CANCEL).exists():
+            if not _is_wanted(run, number):
                 processes.stop(process.pid)
             try:
                 process.wait(EVERY)
@@ -52,14 +50,13 @@ def train(folder: str, at_once: int) -> str:
     finally:
         processes.stop(process.pid)
         process.stdin.close()
-        _training.discard(process)
     return outcomes.of_process(run, process.wait())
 
 
-def stop_all() -> None:
-    """End whatever workers in this process are training."""
-    for process in list(_training):
-        processes.stop(process.pid)
+def _is_wanted(run: Path, number: int) -> bool:
+    """Not if it was cancelled, or if the server that submitted it has given it up or is gone."""
+    ticket = tickets.read(run)
+    return bool(ticket and ticket.number == number and ticket.holds and not ticket.cancelled)
 
 
 def _start(run: Path, at_once: int) -> subprocess.Popen:

@@ -46,9 +46,8 @@ class Visitor:
     _timers: dict[str, asyncio.Task] = field(default_factory=dict)
     _reader: asyncio.Task | None = None
 
-    async def open(self, query: str = "") -> float:
-        """Open the page; returns the seconds until it was complete."""
-        self._query = query
+    async def open(self, patience: float = PATIENCE) -> float | None:
+        """Open the page; returns the seconds until it was complete, None if it never was."""
         self._connection = await connect(
             f"ws://127.0.0.1:{self.port}/_stcore/stream",
             subprotocols=["streamlit"],
@@ -56,7 +55,7 @@ class Visitor:
             proxy=None,
         )
         self._reader = asyncio.create_task(self._read())
-        return await self._ask()
+        return await self._ask(patience=patience)
 
     async def move_a_slider(self) -> float | None:
         """Change one setting; returns the seconds until the page had followed, None for no page."""
@@ -81,15 +80,17 @@ class Visitor:
         if self._reader:
             await self._reader
 
-    async def _ask(self, changed: WidgetState | None = None) -> float | None:
+    async def _ask(
+        self, changed: WidgetState | None = None, patience: float = PATIENCE
+    ) -> float | None:
         self._answered.clear()
         self._begun = False
         began = time.perf_counter()
         try:
             await self._send(changed)
-            await asyncio.wait_for(self._answered.wait(), PATIENCE)
+            await asyncio.wait_for(self._answered.wait(), patience)
         except TimeoutError:
-            self.errors.append(f"no answer within {PATIENCE:.0f} s")
+            self.errors.append(f"no answer within {patience:.0f} s")
             return None
         except ConnectionClosed as closed:
             self.errors.append(f"the connection was closed: {closed}")

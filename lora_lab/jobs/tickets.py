@@ -76,8 +76,12 @@ def read(folder: Path) -> Ticket | None:
 
 def held(runs: Path) -> list[Ticket]:
     """Tickets of the waiting and running runs in a folder of runs, in the order of the queue."""
-    found = (read(file.parent) for file in runs.glob(f"*/{FILE}"))
-    return sorted((t for t in found if t and t.holds), key=lambda ticket: ticket.number)
+    found = [ticket for file in runs.glob(f"*/{FILE}") if (ticket := read(file.parent))]
+    # A class has many tickets of one server: it is looked for once.
+    servers = {tuple(ticket.server.values()): ticket for ticket in found}
+    living = {server for server, ticket in servers.items() if ticket.holds}
+    holding = (ticket for ticket in found if tuple(ticket.server.values()) in living)
+    return sorted(holding, key=lambda ticket: ticket.number)
 
 
 def remove(folder: Path) -> None:

@@ -33,10 +33,10 @@ def _end_with_starter() -> None:
 
 def _let_others_go_first() -> None:
     """A page that answers matters more than a run that ends a little sooner."""
-    try:
-        psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if psutil.WINDOWS else 10)
-    except (psutil.Error, OSError):
-        pass
+    if psutil.WINDOWS:
+        psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
+    else:
+        os.nice(10)
 
 
 if __name__ == "__main__":

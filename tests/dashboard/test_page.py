@@ -138,7 +138,8 @@ def test_the_same_settings_join_a_run_and_others_wait_their_turn(
     app.number_input(key="seed").set_value(1).run()
     start(app)
     [second] = jobs.waiting(runs)
-    assert "next in the queue" in str(app.main)
+    [progress] = app.get("progress")
+    assert "next in the queue" in progress.proto.text
     app.button(key=f"cancel.{second.id}").click().run()
     assert not app.exception
     assert jobs.read(second.folder).state == "interrupted"

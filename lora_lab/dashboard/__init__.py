@@ -8,7 +8,6 @@ import streamlit as st
 
 from lora_lab.dashboard import style, training_page
 
-
 # What has been imported stays. Without this, every collection of garbage looks at PyTorch's half
 # million objects, a third of a second in which no visitor is served.
 gc.collect()

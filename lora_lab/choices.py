@@ -12,7 +12,8 @@ Method = Literal["lora", "two-sided", "head", "full"]
 PrefixChoice = Literal["float32", "float16", "off"]
 #: What matrix products are computed in; "auto" measures which is faster here.
 Precision = Literal["float32", "bfloat16", "auto"]
-State = Literal["running", "finished", "failed", "interrupted"]
+#: Of a run; "waiting" is said by ``jobs``, not by a run's own files.
+State = Literal["waiting", "running", "finished", "failed", "interrupted"]
 
 #: Target modules: every linear layer in the numbered blocks.
 ALL_LINEAR = "all-linear"

@@ -21,10 +21,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
-import psutil
 import torch
 from datasets import DatasetDict
 
+from lora_lab import processes
 from lora_lab.adapt import LoraConfig, TwoSidedConfig, apply_lora, apply_two_sided, freeze
 from lora_lab.adapter_files import load_adapted_model, save_adapter
 from lora_lab.checkpoints import StorageError, write_atomically
@@ -191,7 +191,7 @@ def execute(
         raise
     except Exception as error:
         try:
-            _write_status(folder, "failed", str(error))
+            _write_status(folder, "failed", _in_words(error))
         except StorageError:
             pass  # the disk is full or gone: the first error says so
         raise
@@ -320,29 +320,21 @@ def _save_whole_model(model, tokenizer, folder: Path) -> None:
 
 
 def _write_status(folder: Path, state: State, reason: str = "") -> None:
-    process = psutil.Process()
-    _write_json(
-        folder / "status.json",
-        {
-            "state": state,
-            "reason": reason,
-            "pid": process.pid,
-            "process_started": process.create_time(),
-            "host": platform.node(),
-        },
-    )
+    _write_json(folder / "status.json", dict(state=state, reason=reason) | processes.identity())
 
 
 def _is_alive(status: dict[str, Any]) -> bool:
-    if status.get("host") != platform.node():
-        return True  # another machine's process cannot be looked at from here
-    try:
-        # A process number alone may have been given to another program since.
-        process = psutil.Process(status["pid"])
-        same = process.create_time() == status["process_started"]
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    """Another machine's process cannot be looked at from here and is taken to live."""
+    return not processes.is_here(status) or processes.find(status) is not None
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        return (
+            "The computer's memory was not enough for this run. Try fewer layers, a smaller rank "
+            "or model, shorter texts, or fewer runs at a time."
+        )
+    return str(error) or type(error).__name__
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:

@@ -110,6 +110,18 @@ def test_a_failed_run_keeps_the_reason(config, tmp_path, monkeypatch):
         load_trained(run.folder)
 
 
+def test_too_little_memory_is_said_in_plain_words(config, tmp_path, monkeypatch):
+    from lora_lab import runs
+
+    def too_much(*_):
+        torch.empty(2**60)
+
+    monkeypatch.setattr(runs, "prepare_model", too_much)
+    with pytest.raises(RuntimeError):
+        execute(config, tmp_path / "run")
+    assert "memory was not enough" in read_run(tmp_path / "run").reason
+
+
 def test_runs_are_listed_and_other_folders_are_not(finished, tmp_path):
     runs = finished.folder.parent
     (runs / "not-a-run").mkdir(exist_ok=True)

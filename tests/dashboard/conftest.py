@@ -19,14 +19,11 @@ APP = Path(__file__).parents[2] / "app.py"
 
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty folder of runs; whatever still waits or trains in it at the end is cancelled."""
+    """An empty folder of runs; whatever still waits or trains at the end is stopped."""
     folder = tmp_path / "runs"
     monkeypatch.setenv("LORA_LAB_RUNS", str(folder))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # several threads wait for each other when busy
     yield folder
-    for run in reversed(jobs.history(folder)):
-        if run.state in ("waiting", "running"):
-            jobs.cancel(run)
+    jobs.shut_down()
 
 
 @pytest.fixture

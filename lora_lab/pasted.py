@@ -17,6 +17,7 @@ from typing import Any
 from transformers import CONFIG_MAPPING, MODEL_MAPPING
 
 from lora_lab.counting import Blueprint
+from lora_lab.targets import TargetError
 
 LONGEST = 20_000  # letters of what is pasted
 LONGEST_KEPT = 4_000  # letters of what is left of it: it has to fit into a link
@@ -24,7 +25,7 @@ LARGEST = 2**24  # of any number: no vocabulary and no context is larger
 DEEPEST = 4
 MOST_BLOCKS = 1_000
 MOST_MATRICES = 4_000  # so that counting stays quick
-SECONDS = 3.0  # of this thread's work, for building the model's outline
+SECONDS = 2.0  # of this thread's work, for building the model's outline
 
 #: What a configuration may say and this reader leaves out.
 _LEFT_OUT = re.compile(
@@ -90,6 +91,8 @@ def blueprint(text: str) -> Blueprint:
         raise
     except (MemoryError, _TakesTooLong):
         raise _too_large() from None
+    except TargetError:
+        raise PastedError("no_matrices", "It has no linear layers in numbered blocks.") from None
     except Exception as error:  # whatever transformers trips over, it is the text's fault
         short = f"{type(error).__name__}: {error}"[:200]
         raise PastedError(
@@ -97,8 +100,6 @@ def blueprint(text: str) -> Blueprint:
         ) from None
     if matrices > MOST_MATRICES or found.blocks > MOST_BLOCKS:
         raise _too_large()
-    if not matrices:
-        raise PastedError("no_matrices", "It has no linear layers in numbered blocks.")
     return found
 
 

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save
 from transformers import (
     AlbertConfig,
+    AutoConfig,
     AutoModelForSequenceClassification,
     BertConfig,
     GPT2Config,
@@ -32,6 +33,7 @@ from lora_lab.architectures import (
 )
 from lora_lab.counting import Blueprint, Count, MatrixKind, count
 from lora_lab.targets import (
+    SHORT_NAMES,
     TargetError,
     find_targets,
     head_modules,
@@ -276,6 +278,18 @@ def test_the_quick_count_equals_the_whole_model(model, choice, slow):
     quick = count(model, config)
     slow()
     assert quick == count(model, config)
+
+
+@pytest.mark.parametrize("choice", [dict(), dict(layers="2-3", target_modules="q,down")], ids=str)
+@pytest.mark.parametrize("family", sorted(set(SHORT_NAMES) - {"distilbert", "gpt2"}))
+def test_the_quick_count_equals_the_whole_model_in_every_family(family, choice, slow):
+    settings = AutoConfig.for_model(
+        family, num_hidden_layers=5, hidden_size=32, num_attention_heads=4, vocab_size=99
+    )
+    assert with_two_blocks(settings) is not None
+    quick = count(settings, LoraConfig(rank=2, **choice))
+    slow()
+    assert quick == count(settings, LoraConfig(rank=2, **choice))
 
 
 def test_the_whole_gpt3_equals_the_quick_count(slow):

@@ -98,7 +98,7 @@ def _rows(kinds: Sequence[Drawn]) -> list[list[Drawn]]:
 
 def _block(kinds: Sequence[Drawn], rank: int, unit: float, heading: str) -> tuple[list[str], float]:
     """Every matrix of a block; returns where the drawing ends."""
-    parts, top = [_text(heading, 0, 14)], 46.0
+    parts, top = [_text(escape(heading), 0, 14)], 46.0
     for row in _rows(kinds):
         x = MARGIN
         for kind in row:
@@ -128,7 +128,7 @@ def _layers(
     left = max(LETTER * max(len(kind.name) for kind in kinds) + 14, 40)
     wide = min(WIDEST_CELL, (WIDTH - left - MARGIN) / layers)
     cell = max(wide - 2, 0.75 * wide)
-    parts, y = [_text(heading, 0, top)], top + 14
+    parts, y = [_text(escape(heading), 0, top)], top + 14
     for kind in kinds:
         parts.append(_text(escape(kind.name), left - 8, y + 11, "end"))
         for role, numbers in (

@@ -37,10 +37,11 @@ def show() -> None:
     with st.sidebar:
         budget_form.show_model()
     values = state.values()
-    if values["model"] == PASTED and not values["config"]:
+    is_pasted = values["model"] == PASTED
+    if is_pasted and not values["config"]:
         _nothing_pasted()
         return
-    drawn = counts.blueprint(values["model"], values["config"] * (values["model"] == PASTED))
+    drawn = counts.blueprint(values["model"], values["config"] if is_pasted else "")
     if isinstance(drawn, PastedError):
         st.error(budget_form.said(drawn))
         return
@@ -108,10 +109,9 @@ def _figures(counted: Count) -> None:
 
 def _paper_says(what: Asked, counted: Count) -> None:
     """Beside a row of the paper: whether its number follows from its formula."""
-    if what.targets != paper.TARGETS or what.layers != "all":
-        return
     for row in paper.ROWS:
-        if (row.model, row.rank) == (what.model, what.rank):
+        shown = (what.model, what.rank, what.targets, what.layers)
+        if shown == (row.model, row.rank, paper.TARGETS, "all"):
             text = t(f"budget.paper.{'agrees' if row.agrees else 'differs'}", **_of(row))
             (st.info if row.agrees else st.warning)(text)
     if counted.note:

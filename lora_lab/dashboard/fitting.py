@@ -77,10 +77,11 @@ def fit_layers(asked: str, blocks: int) -> str:
 
 
 def _suffix(name: str, others: Sequence[str]) -> str:
-    """The end of a name, longer where that tells it from its neighbours."""
-    parts = name.split(".")
-    for length in (1, 2):
-        end = ".".join(parts[-length:])
-        if "*" not in end and sum(f".{other}".endswith(f".{end}") for other in others) == 1:
-            return end
-    return parts[-1]
+    """The end of a name: its last part, or the last two where these tell all namesakes apart."""
+    alike = [_end(other, 2) for other in others if _end(other, 1) == _end(name, 1)]
+    together = len(alike) == 1 or len(set(alike)) < len(alike) or "*" in "".join(alike)
+    return _end(name, 1 if together else 2)
+
+
+def _end(name: str, parts: int) -> str:
+    return ".".join(name.split(".")[-parts:])

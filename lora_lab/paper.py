@@ -7,6 +7,7 @@ adapt query and value in every layer.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 from lora_lab.architectures import configuration
 
@@ -32,12 +33,12 @@ class Row:
     @property
     def matrices(self) -> int:
         """How many matrices are adapted: L in the formula."""
-        return len(TARGETS) * configuration(self.model).num_hidden_layers
+        return len(TARGETS) * _layers_and_width(self.model)[0]
 
     @property
     def width(self) -> int:
         """Rows and columns of each of them: d."""
-        return configuration(self.model).hidden_size
+        return _layers_and_width(self.model)[1]
 
     @property
     def by_formula(self) -> int:
@@ -52,6 +53,12 @@ class Row:
     @property
     def agrees(self) -> bool:
         return self.rounded == self.printed
+
+
+@cache
+def _layers_and_width(model: str) -> tuple[int, int]:
+    settings = configuration(model)
+    return settings.num_hidden_layers, settings.hidden_size
 
 
 ROWS = (

@@ -137,7 +137,7 @@ def _memory(counted: Count) -> None:
     axis = t("budget.memory.axis", unit="{unit}")
     dark = st.context.theme.type == "dark"
     chart = memory_chart.memory_chart(memories, parts, axis, dark)
-    st.altair_chart(chart)
+    st.vega_lite_chart(chart)
     st.caption(t("budget.memory.caption", ratio=wording.number(round(_ratio(counted), 1))))
     if not state.presenting():
         export.figure(chart, "budget-memory")

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, MARGIN = 760, 4
-TALLEST = 190  # of the block's drawing
-GAP, LETTER = 12, 7.8  # between two matrices; width of one letter of a name
-THINNEST = 1.2  # what is thinner to scale is drawn so thick: else it would not be seen
-ROW, CELL_HIGH, WIDEST_CELL = 19, 13, 26
+TALLEST = 230  # of the block's drawing
+GAP, ABOVE = 12, 24  # between two matrices; room for a name above each
+LETTER, LONGEST = 7.8, 14  # width of one letter of a name; letters of a name that are written
+THINNEST = 3  # what is thinner to scale is drawn so thick: else it would not be seen
+BESIDE, TALL_BESIDE = 4, 2  # matrices in a row: squares and wide ones, then tall ones
+ROW, CELL_HIGH, WIDEST_CELL = 19, 13, 44
 _STYLE = """
 text {fill: INK; font: 14px sans-serif} .mid {text-anchor: middle} .end {text-anchor: end}
 .frozen {fill: #888; fill-opacity: .2} rect.frozen {stroke: #888}
-rect.adapted {fill: BLUE; fill-opacity: .16; stroke: BLUE; stroke-width: 1.4}
+rect.adapted {fill: BLUE; fill-opacity: .16; stroke: BLUE; stroke-width: 1}
 .trained {fill: BLUE}
 """
 
@@ -65,11 +67,11 @@ def svg(kinds: Sequence[Drawn], rank: int, layers: int, words: dict[str, str], d
 
 def scale(kinds: Sequence[Drawn]) -> float:
     """Units of the drawing per row or column of a matrix: the same for all of them."""
-    rows = _rows(kinds)
-    low, high = 0.0, TALLEST / sum(max(kind.shape[0] for kind in row) for row in rows)
+    low, high = 0.0, TALLEST / max(kind.shape[0] for kind in kinds)
     for _ in range(30):  # a narrow matrix takes the room of its name, so no formula: halve
         middle = (low + high) / 2
-        fits = all(_total_width(row, middle) <= WIDTH for row in rows)
+        _, width, height = _arranged(kinds, middle)
+        fits = width <= WIDTH and height <= TALLEST + ABOVE * len(kinds) / BESIDE
         low, high = (middle, high) if fits else (low, middle)
     return low
 
@@ -78,41 +80,65 @@ def thicker_than_to_scale(kinds: Sequence[Drawn], rank: int) -> bool:
     return rank * scale(kinds) < THINNEST
 
 
-def _total_width(kinds: Sequence[Drawn], unit: float) -> float:
-    return 2 * MARGIN + sum(_room(kind, unit) + GAP for kind in kinds) - GAP
+def _arranged(
+    kinds: Sequence[Drawn], unit: float
+) -> tuple[list[tuple[Drawn, float, float]], float, float]:
+    """Squares and wide matrices in rows, tall ones to their right.
+
+    Returns:
+        Where each has its middle and its top; width and height of all.
+    """
+    tall = [kind for kind in kinds if kind.shape[0] > 1.3 * kind.shape[1]]
+    others = [kind for kind in kinds if kind not in tall]
+    places, right = [], float(MARGIN)
+    for group, beside in ((others, BESIDE), (tall, TALL_BESIDE)):
+        left, top = right, float(ABOVE)
+        for row in _rows(group, beside):
+            x = left
+            for kind in row:
+                room = _room(kind, unit)
+                places.append((kind, x + room / 2, top))
+                x += room + GAP
+            right = max(right, x)
+            top += max(kind.shape[0] for kind in row) * unit + ABOVE
+    height = max(top + kind.shape[0] * unit for kind, _, top in places)
+    return places, right - GAP + MARGIN, height
 
 
-def _room(kind: Drawn, unit: float) -> float:
-    return max(kind.shape[1] * unit, LETTER * len(kind.name))
-
-
-def _rows(kinds: Sequence[Drawn]) -> list[list[Drawn]]:
-    """As many beside one another as leaves the names half of the width."""
-    rows: list[list[Drawn]] = [[]]
+def _rows(kinds: Sequence[Drawn], most: int) -> list[list[Drawn]]:
+    """As many beside one another as are no wider than the widest, or than the first few."""
+    widest = max([0, *(kind.shape[1] for kind in kinds)])
+    limit = max(widest, sum(kind.shape[1] for kind in kinds[:most]))
+    rows: list[list[Drawn]] = []
     for kind in kinds:
-        if rows[-1] and sum(LETTER * len(k.name) + GAP for k in (*rows[-1], kind)) > WIDTH / 2:
+        full = not rows or len(rows[-1]) == most
+        if full or sum(k.shape[1] for k in (*rows[-1], kind)) > limit:
             rows.append([])
         rows[-1].append(kind)
     return rows
 
 
+def _room(kind: Drawn, unit: float) -> float:
+    return max(kind.shape[1] * unit, LETTER * len(_short(kind.name)))
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST else f"…{name[1 - LONGEST :]}"
+
+
 def _block(kinds: Sequence[Drawn], rank: int, unit: float, heading: str) -> tuple[list[str], float]:
     """Every matrix of a block; returns where the drawing ends."""
-    parts, top = [_text(escape(heading), 0, 14)], 46.0
-    for row in _rows(kinds):
-        x = MARGIN
-        for kind in row:
-            room = _room(kind, unit)
-            parts += _matrix(kind, rank, unit, x + room / 2, top)
-            x += room + GAP
-        top += max(kind.shape[0] for kind in row) * unit + 36
-    return parts, top - 36
+    places, _, height = _arranged(kinds, unit)
+    parts = [_text(escape(heading), 0, 14)]
+    for kind, middle, top in places:
+        parts += _matrix(kind, rank, unit, middle, top + 24)
+    return parts, height + 24
 
 
 def _matrix(kind: Drawn, rank: int, unit: float, middle: float, top: float) -> list[str]:
     height, width = (max(THINNEST, side * unit) for side in kind.shape)
     left = middle - width / 2
-    parts = [_text(escape(kind.name), middle, top - 9, "mid")]
+    parts = [_text(escape(_short(kind.name)), middle, top - 7, "mid")]
     parts.append(_box(left, top, width, height, "adapted" if kind.adapted else "frozen"))
     if kind.adapted:
         thick = max(THINNEST, rank * unit)
@@ -125,12 +151,12 @@ def _layers(
     kinds: Sequence[Drawn], layers: int, top: float, heading: str
 ) -> tuple[list[str], float]:
     """One row per kind of matrix, one cell per block; returns where the drawing ends."""
-    left = max(LETTER * max(len(kind.name) for kind in kinds) + 14, 40)
+    left = max(LETTER * max(len(_short(kind.name)) for kind in kinds) + 14, 40)
     wide = min(WIDEST_CELL, (WIDTH - left - MARGIN) / layers)
     cell = max(wide - 2, 0.75 * wide)
     parts, y = [_text(escape(heading), 0, top)], top + 14
     for kind in kinds:
-        parts.append(_text(escape(kind.name), left - 8, y + 11, "end"))
+        parts.append(_text(escape(_short(kind.name)), left - 8, y + 11, "end"))
         for role, numbers in (
             ("trained", set(kind.adapted)),
             ("frozen", set(kind.blocks) - set(kind.adapted)),

@@ -118,7 +118,7 @@ def _layers(blocks: int) -> None:
     first = {ALL: ALL, "top": f"top:{half}", "bottom": f"bottom:{half}", "range": f"{half}-{half}"}
     common = dict(disabled=state.is_fixed("layers"))
     key = _bind("layers", kind)
-    st.segmented_control(
+    st.pills(
         t("budget.layers.label"),
         tuple(first),
         required=True,

@@ -6,11 +6,10 @@ which is enough to count. Where the weights are is said in a comment.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import fields
-from pprint import pformat
-from textwrap import indent
 from typing import Any
 
 from lora_lab.adapt import LoraConfig
@@ -174,12 +173,25 @@ def _auto(head: bool) -> str:
 
 
 def _call(name: str, arguments: Mapping[str, Any]) -> str:
-    inside = "".join(f"{key}={_literal(value)},\n" for key, value in arguments.items())
-    return f"{name}(\n{indent(inside, '    ')})"
+    inside = "".join(f"    {key}={_literal(value)},\n" for key, value in arguments.items())
+    return f"{name}(\n{inside})"
 
 
 def _literal(value: Any) -> str:
-    return pformat(dict(value) if isinstance(value, Mapping) else value, width=88, sort_dicts=False)
+    """The value as one would type it."""
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, Mapping):
+        inside = "".join(f"    {_literal(k)}: {_literal(v)},\n" for k, v in value.items())
+        return f"{{\n{inside}}}"
+    if isinstance(value, list | tuple):
+        if len(value) > 3 and all(type(each) is int for each in value):
+            run = range(value[0], value[0] + len(value))
+            if list(value) == list(run):
+                return f"list({run})"
+        inside = ", ".join(map(_literal, value))
+        return f"[{inside}]" if isinstance(value, list) else f"({inside},)"
+    return repr(value)
 
 
 def _number(value: float) -> float | int:

@@ -25,9 +25,12 @@ def offered(blueprint: Blueprint) -> tuple[str, ...]:
 def short_name(name: str, blueprint: Blueprint) -> str:
     """What a matrix is called beside a drawing: its short name, else the end of its own."""
     numbered = name.replace("*", "0")
+    whole, _, part = numbered.rpartition(".")
     for short, pattern in SHORT_NAMES.get(blueprint.settings.model_type, {}).items():
         if re.fullmatch(pattern, numbered):
             return short
+        if short == _FUSED and re.fullmatch(pattern, whole):
+            return part
     return _suffix(name, blueprint.places)
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from itertools import combinations
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lora_lab.adapt import LoraConfig
 from lora_lab.counting import Blueprint
@@ -16,7 +19,7 @@ WORDS = dict(block="one <block>", layers="layers", description='say "it"')
 
 
 def bert(layers: int = 12, adapted=(2, 3), d: int = 768) -> list[Drawn]:
-    shapes = dict(q=(d, d), v=(d, d), up=(4 * d, d), down=(d, 4 * d))
+    shapes = dict(q=(d, d), v=(d, d), down=(d, 4 * d), up=(4 * d, d))
     return [
         Drawn(name, shape, range(layers), adapted if name in ("q", "up") else ())
         for name, shape in shapes.items()
@@ -65,10 +68,20 @@ def test_every_layer_has_a_cell_inside_the_picture(layers):
     assert len(text) < 60_000
 
 
-def test_many_kinds_go_into_several_rows_and_all_stay_inside():
-    kinds = [Drawn(f"a_rather_long_name_{n}", (512, 512), range(2), (0,)) for n in range(30)]
-    for _, x, _, width, _ in rectangles(kinds, 8, 2):
-        assert 0 <= x and x + width <= picture.WIDTH + 1
+sides = st.sampled_from([8, 64, 512, 768, 2048, 3072, 11008])
+
+
+@given(st.lists(st.tuples(sides, sides), min_size=1, max_size=30))
+@settings(max_examples=60, deadline=None)
+def test_matrices_of_any_shapes_lie_inside_and_apart(shapes):
+    names = ("q", "a_rather_long_name", "mlp")
+    kinds = [Drawn(names[n % 3], shape, range(2), ()) for n, shape in enumerate(shapes)]
+    boxes = [(x, y, x + w, y + h) for _, x, y, w, h in rectangles(kinds, 8, 2)]
+    assert len(boxes) == len(kinds) and picture.scale(kinds) > 0
+    for left, _, right, _ in boxes:
+        assert left >= 0 and right <= picture.WIDTH + 1
+    for a, b in combinations(boxes, 2):
+        assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
 
 
 def test_names_are_text_and_the_image_describes_itself():

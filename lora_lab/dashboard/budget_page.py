@@ -195,8 +195,7 @@ def _matrices(what: Asked, drawn: Blueprint, counted: Count) -> None:
                 for kind in counted.matrices
             ]
         )
-        st.dataframe(frame, hide_index=True)
-        export.table(frame, "budget-matrices")
+        _table(frame, "budget-matrices")
 
 
 def _paper_rows() -> None:
@@ -218,8 +217,15 @@ def _paper_rows() -> None:
                 for row in paper.ROWS
             ]
         )
-        st.dataframe(frame, hide_index=True)
-        export.table(frame, "lora-paper")
+        _table(frame, "lora-paper")
+
+
+def _table(frame: pd.DataFrame, name: str) -> None:
+    """The rows with thousands apart, and a button that takes them away."""
+    grouped = st.column_config.NumberColumn(format="localized")
+    numbers = frame.select_dtypes("number").columns
+    st.dataframe(frame, hide_index=True, column_config=dict.fromkeys(numbers, grouped))
+    export.table(frame, name)
 
 
 def _code(what: Asked, drawn: Blueprint, counted: Count) -> None:

@@ -39,7 +39,8 @@ _ON_THE_HUB = {
 _FOUND_BY_PEFT = {"classifier", "score"}  # heads that it trains without being told
 _ALWAYS = ("rank", "alpha", "target_modules", "layers")
 _META = """\
-with torch.device("meta"):  # shapes without weights: nothing is downloaded
+# Shapes without weights: nothing is downloaded.
+with torch.device("meta"):
     model = {auto}.from_config({config})
 """
 
@@ -165,7 +166,7 @@ def _pattern(name: str, numbers: str) -> str:
 def _weights(source: Source, auto: str) -> str:
     if not isinstance(source, str) or source not in _ON_THE_HUB:
         return ""
-    return f'# with its weights: {auto}.from_pretrained("{_ON_THE_HUB[source]}")\n'
+    return f'# With its weights: {auto}.from_pretrained("{_ON_THE_HUB[source]}")\n'
 
 
 def _auto(head: bool) -> str:
@@ -190,7 +191,9 @@ def _literal(value: Any) -> str:
             if list(value) == list(run):
                 return f"list({run})"
         inside = ", ".join(map(_literal, value))
-        return f"[{inside}]" if isinstance(value, list) else f"({inside},)"
+        if isinstance(value, list):
+            return f"[{inside}]"
+        return f"({inside},)" if len(value) == 1 else f"({inside})"
     return repr(value)
 
 

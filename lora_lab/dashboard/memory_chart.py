@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lora_lab.cost import Memory
+from lora_lab.cost import Memory, size
 
 PARTS = ("weights", "gradients", "optimizer")
 _UNITS = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0))
@@ -26,15 +26,15 @@ def memory_chart(
         axis: title of the axis, in which {unit} is replaced.
     """
     most = max(memory.total for memory in memories.values())
-    unit, one = next((name, size) for name, size in _UNITS if most >= size)
+    unit, one = next((name, bytes_) for name, bytes_ in _UNITS if most >= bytes_)
     rows = [
         dict(method=name, part=parts[part], order=order, size=getattr(memory, part) / one)
         for name, memory in memories.items()
         for order, part in enumerate(PARTS)
     ]
     totals = [
-        dict(method=name, size=m.total / one, text=f"{m.total / one:,.3g} {unit}")
-        for name, m in memories.items()
+        dict(method=name, size=memory.total / one, text=size(memory.total))
+        for name, memory in memories.items()
     ]
     y = dict(
         field="method",

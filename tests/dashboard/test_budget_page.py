@@ -62,7 +62,7 @@ def test_rank_targets_and_layers_change_the_numbers_and_the_link(page):
     again(page)
     page.pills(key="budget.targets").set_value(["q", "down"])
     again(page)
-    page.segmented_control(key="budget.layers").set_value("range")
+    page.pills(key="budget.layers").set_value("range")
     again(page)
     page.slider(key="budget.layers.range.6").set_value((1, 3))
     again(page)
@@ -74,7 +74,7 @@ def test_rank_targets_and_layers_change_the_numbers_and_the_link(page):
 @pytest.mark.parametrize("end", ["top", "bottom"])
 def test_layers_from_either_end(page, end):
     open_page(page, model="bert-large")
-    page.segmented_control(key="budget.layers").set_value(end)
+    page.pills(key="budget.layers").set_value(end)
     again(page)
     page.slider(key=f"budget.layers.{end}.24").set_value(5)
     again(page)
@@ -223,7 +223,7 @@ def test_presenters_see_numbers_and_pictures_without_code_and_tables(page):
 def test_a_lesson_fixes_what_it_names(page):
     open_page(page, fix="targets,layers,model,rank", layers="top:2", ask="How many?")
     assert page.pills(key="budget.targets").disabled
-    assert page.segmented_control(key="budget.layers").disabled
+    assert page.pills(key="budget.layers").disabled
     assert page.slider(key="budget.layers.top.6").disabled
     assert page.selectbox(key="model").disabled and page.number_input(key="rank").disabled
 
@@ -247,4 +247,4 @@ def test_where_code_has_one_matrix_for_three_it_is_said(page, targets, same):
     said = [c.value for c in page.caption if f"{whole:,} in A and B." in c.value]
     assert len(said) == 1 and ("another number" not in said[0]) is same
     ours, pefts = snippets(page)
-    assert "'qkv'" in ours and "c_attn" in pefts
+    assert '"qkv"' in ours and "c_attn" in pefts

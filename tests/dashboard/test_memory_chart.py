@@ -6,6 +6,7 @@ import altair as alt
 import pytest
 
 from lora_lab.adapt import LoraConfig
+from lora_lab.cost import size
 from lora_lab.counting import count
 from lora_lab.dashboard import export
 from lora_lab.dashboard.memory_chart import PARTS, memory_chart
@@ -29,7 +30,7 @@ def test_bars_are_as_long_as_what_is_counted(model, unit, dark):
         assert lengths == pytest.approx({NAMES[part]: getattr(memory, part) for part in PARTS})
         (total,) = (row for row in totals if row["method"] == name)
         assert total["size"] * UNITS[unit] == pytest.approx(memory.total)
-        assert total["text"].endswith(unit)
+        assert total["text"] == size(memory.total)
         assert total["size"] < chart["layer"][0]["encoding"]["x"]["scale"]["domain"][1]
 
 

@@ -37,7 +37,7 @@ from lora_lab.targets import (
     split_names,
 )
 
-_IDENTICAL_BLOCKS = {"bert", "roberta", "distilbert", "deberta-v2", "gpt2", "llama"}
+_IDENTICAL_BLOCKS = frozenset(SHORT_NAMES)
 
 
 @dataclass(frozen=True)
@@ -146,6 +146,8 @@ def with_two_blocks(settings: PretrainedConfig) -> PretrainedConfig | None:
         return None
     short = copy.deepcopy(settings)
     short.num_hidden_layers = 2
+    if getattr(short, "layer_types", None):  # one word for each layer, on what it attends to
+        short.layer_types = short.layer_types[:2]
     model = on_meta_device(short)
     return short if _block_shapes(model, 0) == _block_shapes(model, 1) else None
 

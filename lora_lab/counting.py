@@ -10,14 +10,17 @@ formula, 2 matrices x layers x r x (d + d), which gives 393,216 and 737,280.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cached_property
+from threading import RLock
 from typing import Any
 
 from torch import nn
 from transformers import PretrainedConfig
+from transformers.pytorch_utils import Conv1D
 
-from lora_lab.adapt import LoraConfig, adapted_layers, apply_lora
+from lora_lab.adapt import LoraConfig, adapted_layers, apply_lora, remove_adapters
 from lora_lab.architectures import (
     configuration,
     matrix_shape,
@@ -26,164 +29,27 @@ from lora_lab.architectures import (
     same_in_every_block,
     with_two_blocks,
 )
+from lora_lab.cost import Count, MatrixKind, Memory
 from lora_lab.targets import (
     ALL_LINEAR,
+    SHORT_NAMES,
     TargetError,
     choose_layers,
     find_targets,
     head_modules,
+    layer_count,
     layer_number,
     name_pattern,
     split_names,
 )
 
-BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+__all__ = ["Blueprint", "Count", "MatrixKind", "Memory", "count"]
 
 _SEPARATE_NOTE = (
     "q, k and v are counted as separate d x d matrices, as in the LoRA paper. This architecture "
     "computes them with one fused matrix, which apply_lora adapts as 'qkv' and which costs 4 d r: "
     "the same as two separate ones."
 )
-
-
-@dataclass(frozen=True)
-class MatrixKind:
-    """Matrices that sit at the same place of every block.
-
-    Attributes:
-        name: full module name with ``*`` for the layer number.
-        shape: (out, in).
-        in_model: how many the base model has.
-        adapted: how many of them get an adapter.
-        adapter_parameters: of one adapter, r (out + in); 0 where none is adapted.
-    """
-
-    name: str
-    shape: tuple[int, int]
-    in_model: int
-    adapted: int
-    adapter_parameters: int
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Bytes that training holds for the parameters; activations come on top.
-
-    Attributes:
-        weights: float32, frozen ones included.
-        gradients: float32, of trainable parameters.
-        optimizer: AdamW's two float32 moments of each trainable parameter.
-    """
-
-    weights: int
-    gradients: int
-    optimizer: int
-
-    @property
-    def total(self) -> int:
-        return self.weights + self.gradients + self.optimizer
-
-
-@dataclass(frozen=True)
-class Count:
-    """The exact cost of one LoRA configuration on one architecture.
-
-    Attributes:
-        model: built-in name, or the ``model_type`` of a given configuration.
-        rank: r.
-        base_parameters: pre-trained parameters, without task head or language-model head.
-        adapter_parameters: all A and B, without the head (as papers and PEFT count).
-        head_parameters: the classification head; 0 if counted without one.
-        train_head: whether the head learns too.
-        matrices: every kind of linear layer in the blocks, and any other that is adapted.
-        note: what a reader has to know about the number; empty if nothing.
-    """
-
-    model: str
-    rank: int
-    base_parameters: int
-    adapter_parameters: int
-    head_parameters: int
-    train_head: bool
-    matrices: tuple[MatrixKind, ...]
-    note: str = ""
-
-    @property
-    def trainable_parameters(self) -> int:
-        return self.adapter_parameters + (self.head_parameters if self.train_head else 0)
-
-    @property
-    def frozen_parameters(self) -> int:
-        return self.base_parameters + (0 if self.train_head else self.head_parameters)
-
-    @property
-    def share(self) -> float:
-        """Trainable parameters among all, 0 to 1, as PEFT's ``print_trainable_parameters``."""
-        return self.trainable_parameters / (self.trainable_parameters + self.frozen_parameters)
-
-    @property
-    def adapted_matrices(self) -> int:
-        return sum(kind.adapted for kind in self.matrices)
-
-    def adapter_file_bytes(self, dtype: str = "float32", *, head: bool = False) -> int:
-        """Tensor data of a safetensors file with the adapter, and with the head if asked for.
-
-        The file is longer by its header: 8 bytes and a JSON text of about 100 bytes a tensor.
-        """
-        parameters = self.adapter_parameters + (self.head_parameters if head else 0)
-        return parameters * _bytes_per_number(dtype)
-
-    def model_file_bytes(self, dtype: str = "float32") -> int:
-        """Tensor data of a file with the whole fine-tuned model: base and head."""
-        return (self.base_parameters + self.head_parameters) * _bytes_per_number(dtype)
-
-    @property
-    def lora_memory(self) -> Memory:
-        every = self.base_parameters + self.head_parameters + self.adapter_parameters
-        return _memory(every, trainable=self.trainable_parameters)
-
-    @property
-    def full_memory(self) -> Memory:
-        """The same for full fine-tuning, which trains base and head and has no adapter."""
-        every = self.base_parameters + self.head_parameters
-        return _memory(every, trainable=every)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Everything, derived numbers included, ready for JSON."""
-        return asdict(self) | {
-            "matrices": [asdict(kind) | {"shape": list(kind.shape)} for kind in self.matrices],
-            "trainable_parameters": self.trainable_parameters,
-            "frozen_parameters": self.frozen_parameters,
-            "share": self.share,
-            "adapted_matrices": self.adapted_matrices,
-            "adapter_file_bytes": {d: self.adapter_file_bytes(d) for d in ("float32", "float16")},
-            "model_file_bytes": {d: self.model_file_bytes(d) for d in ("float32", "float16")},
-            "lora_memory": asdict(self.lora_memory) | {"total": self.lora_memory.total},
-            "full_memory": asdict(self.full_memory) | {"total": self.full_memory.total},
-        }
-
-    def table(self) -> str:
-        """The same as text, for reading."""
-        head = f"{self.head_parameters:,} ({'trained' if self.train_head else 'frozen'})"
-        files = " / ".join(_size(self.adapter_file_bytes(d)) for d in ("float32", "float16"))
-        lines = [
-            f"{self.model}, LoRA of rank {self.rank} on {self.adapted_matrices} matrices",
-            f"  base        {self.base_parameters:,}",
-            f"  adapter     {self.adapter_parameters:,} ({files} in float32 / float16)",
-            f"  head        {head}",
-            f"  trainable   {self.trainable_parameters:,} ({self.share:.3%} of all)",
-            f"{'Training memory without activations':<36}{'LoRA':>12}{'full fine-tuning':>18}",
-        ]
-        for part in ("weights", "gradients", "optimizer", "total"):
-            lora, full = (_size(getattr(m, part)) for m in (self.lora_memory, self.full_memory))
-            lines.append(f"  {part:<34}{lora:>12}{full:>18}")
-        width = max(len(kind.name) for kind in self.matrices)
-        lines.append(f"{'Matrix':<{width}}{'out x in':>17}{'adapted':>12}  parameters each")
-        for kind in self.matrices:
-            shape, number = "{} x {}".format(*kind.shape), f"{kind.adapted} of {kind.in_model}"
-            each = f"{kind.adapter_parameters:,}"
-            lines.append(f"{kind.name:<{width}}{shape:>17}{number:>12}{each:>17}")
-        return "\n".join(lines + ([f"Note: {self.note}"] if self.note else []))
 
 
 def count(
@@ -207,32 +73,114 @@ def count(
         ValueError: unknown architecture, a rank larger than a matrix, ``num_labels`` below 1.
         TargetError: a target or layer that matches nothing.
     """
-    settings = configuration(model, num_labels)
-    apart = names_fused_parts(settings, config.target_modules)
-    quick = _measure_one_block(settings, config, apart)
-    sizes = quick or _measure(on_meta_device(settings, split_qkv=apart), config)
-    return Count(
-        model=model if isinstance(model, str) else settings.model_type,
-        rank=config.rank,
-        train_head=config.train_head,
-        note=_SEPARATE_NOTE if apart else "",
-        **(sizes if head else sizes | {"head_parameters": 0}),
-    )
+    return Blueprint(model, num_labels).count(config, head=head)
+
+
+class Blueprint:
+    """An architecture without weights: built once, then counted again and again at once.
+
+    It makes GPT-3 as quick as a small model: where one block has the shapes of all, two blocks
+    are built and the first stands for all. Several threads may share a blueprint.
+
+    Attributes:
+        settings: the transformers configuration.
+    """
+
+    def __init__(
+        self, model: str | PretrainedConfig | Mapping[str, Any], num_labels: int = 2
+    ) -> None:
+        self.settings = configuration(model, num_labels)
+        self._name = model if isinstance(model, str) else self.settings.model_type
+        self._models: dict[tuple[bool, bool], nn.Module] = {}
+        self._lock = RLock()
+
+    @cached_property
+    def short_names(self) -> tuple[str, ...]:
+        """What the matrices of a block are called in papers; empty for other families."""
+        return tuple(SHORT_NAMES.get(self.settings.model_type, {}))
+
+    @cached_property
+    def blocks(self) -> int:
+        """How many numbered blocks there are."""
+        return self.settings.num_hidden_layers if self.short else self._look(layer_count)
+
+    @cached_property
+    def places(self) -> Mapping[str, tuple[int, ...]]:
+        """In which blocks the matrices lie, by name with ``*`` for the number."""
+        found: dict[str, list[int]] = {}
+        for name in self._look(find_targets):
+            found.setdefault(name_pattern(name), []).append(layer_number(name))
+        if self.short:
+            return {name: tuple(range(self.blocks)) for name in found}
+        return {name: tuple(dict.fromkeys(numbers)) for name, numbers in found.items()}
+
+    @cached_property
+    def all_linear_names(self) -> frozenset[str]:
+        """Every linear layer, head and pooler included, with ``*`` for the block's number."""
+        modules = self._look(lambda model: list(model.named_modules()))
+        linear = (name for name, module in modules if isinstance(module, nn.Linear | Conv1D))
+        return frozenset(map(name_pattern, linear))
+
+    @cached_property
+    def stored_transposed(self) -> bool:
+        """Whether W is stored as (in, out), as in GPT-2."""
+        return self._look(lambda model: any(isinstance(m, Conv1D) for m in model.modules()))
+
+    @cached_property
+    def head_names(self) -> tuple[str, ...]:
+        """The parts of the task head; empty for a family without one."""
+        return tuple(self._look(head_modules))
+
+    def count(self, config: LoraConfig, *, head: bool = True) -> Count:
+        """The same as the function ``count``."""
+        apart = names_fused_parts(self.settings, config.target_modules)
+        with self._lock:
+            quick = _measure_one_block(self, config, apart)
+            sizes = quick or _measure(self.model(split_qkv=apart), config)
+        return Count(
+            model=self._name,
+            rank=config.rank,
+            train_head=config.train_head,
+            note=_SEPARATE_NOTE if apart else "",
+            **(sizes if head else sizes | {"head_parameters": 0}),
+        )
+
+    def model(self, *, short: bool = False, split_qkv: bool = False) -> nn.Module:
+        """Shapes without data: of all blocks, or of the two that stand for all."""
+        with self._lock:
+            if (short, split_qkv) not in self._models:
+                settings = self._short if short else self.settings
+                self._models[short, split_qkv] = on_meta_device(settings, split_qkv=split_qkv)
+            return self._models[short, split_qkv]
+
+    @property
+    def short(self) -> bool:
+        """Whether two blocks stand for all."""
+        return self._short is not None
+
+    @cached_property
+    def _short(self) -> PretrainedConfig | None:
+        return with_two_blocks(self.settings)
+
+    def _look(self, look: Callable[[nn.Module], Any]) -> Any:
+        """What ``look`` finds in the model while no adapter is being counted in it."""
+        with self._lock:
+            return look(self.model(short=self.short))
 
 
 def _measure_one_block(
-    settings: PretrainedConfig, config: LoraConfig, split_qkv: bool
+    blueprint: Blueprint, config: LoraConfig, split_qkv: bool
 ) -> dict[str, Any] | None:
-    """Count on a model of two blocks, the first standing for all; None where that is unsafe.
+    """Count on two blocks, the first standing for all; None where that is unsafe.
 
-    It makes GPT-3 as quick as a small model. Unsafe are blocks that may differ, names that may
-    tell blocks apart, and choices that match nothing: the error must list the whole model.
+    Unsafe are blocks that may differ, names that may tell blocks apart, and choices that match
+    nothing: the error must list the whole model.
     """
-    if (short := with_two_blocks(settings)) is None:
+    if not blueprint.short:
         return None
-    blocks = settings.num_hidden_layers
+    blocks = blueprint.blocks
     chosen = choose_layers(config.layers, blocks)
-    model = on_meta_device(short, split_qkv=split_qkv)
+    model = blueprint.model(short=True, split_qkv=split_qkv)
     if not all(same_in_every_block(name, model) for name in split_names(config.target_modules)):
         return None
     # "all" stays, since it means layers outside the blocks too.
@@ -251,7 +199,7 @@ def _measure(
     """Adapt ``model`` and count; the fields of ``Count`` that come from it.
 
     With ``blocks`` (in the whole model) and ``chosen`` (those adapted), block 0 counts so often
-    and the others not at all.
+    and the others not at all. The model is given back without adapters.
     """
     heads = tuple(f"{name}." for name in head_modules(model))
     base = head = 0
@@ -263,6 +211,7 @@ def _measure(
     linear_layers = find_targets(model, ALL_LINEAR)
     linear_layers += [name for name in apply_lora(model, config) if name not in linear_layers]
     adapted = adapted_layers(model)
+    remove_adapters(model)
     kinds: dict[tuple[str, tuple[int, int]], list[int]] = {}
     for name in linear_layers:
         key = name_pattern(name), matrix_shape(model.get_submodule(name))
@@ -283,22 +232,3 @@ def _times(name: str, repeats: int | None) -> int:
     """How often the module or parameter counts: see ``_measure``."""
     number = layer_number(name)
     return 1 if repeats is None or number is None else repeats * (number == 0)
-
-
-def _memory(parameters: int, *, trainable: int) -> Memory:
-    float32 = BYTES["float32"]
-    return Memory(parameters * float32, trainable * float32, trainable * 2 * float32)
-
-
-def _bytes_per_number(dtype: str) -> int:
-    if dtype not in BYTES:
-        raise ValueError(f"dtype is {dtype!r}; it must be one of {', '.join(BYTES)}.")
-    return BYTES[dtype]
-
-
-def _size(number: int) -> str:
-    """Bytes for reading, in decimal units: 37.7 MB."""
-    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if number >= size:
-            return f"{number / size:,.1f} {unit}"
-    return f"{number} B"

@@ -53,6 +53,9 @@ SHORT_NAMES: dict[str, dict[str, str]] = {
         "down": r".*\.mlp\.c_proj",
     },
     "llama": _LLAMA,
+    # These call their matrices as one of the above does.
+    **dict.fromkeys(("camembert", "electra", "xlm-roberta"), _BERT),
+    **dict.fromkeys(("gemma", "gemma2", "mistral", "qwen2", "qwen3"), _LLAMA),
 }
 
 _LAYER_NUMBER = re.compile(r"(?:^|\.)(\d+)\.")

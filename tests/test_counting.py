@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError
 
 import peft
@@ -11,6 +12,7 @@ import torch
 from safetensors.torch import save
 from transformers import (
     AlbertConfig,
+    AutoConfig,
     AutoModelForSequenceClassification,
     BertConfig,
     GPT2Config,
@@ -20,7 +22,7 @@ from transformers import (
     ViTConfig,
 )
 
-from lora_lab import counting
+from lora_lab import cost, counting
 from lora_lab.adapt import LoraConfig, adapted_layers, apply_lora, trainable_parameters
 from lora_lab.architectures import (
     ARCHITECTURES,
@@ -29,8 +31,15 @@ from lora_lab.architectures import (
     same_in_every_block,
     with_two_blocks,
 )
-from lora_lab.counting import Count, MatrixKind, count
-from lora_lab.targets import TargetError, head_modules
+from lora_lab.counting import Blueprint, Count, MatrixKind, count
+from lora_lab.targets import (
+    SHORT_NAMES,
+    TargetError,
+    find_targets,
+    head_modules,
+    layer_number,
+    name_pattern,
+)
 
 from .tiny_models import FAMILIES, TARGETS, tiny_config, tiny_model
 
@@ -271,6 +280,18 @@ def test_the_quick_count_equals_the_whole_model(model, choice, slow):
     assert quick == count(model, config)
 
 
+@pytest.mark.parametrize("choice", [dict(), dict(layers="2-3", target_modules="q,down")], ids=str)
+@pytest.mark.parametrize("family", sorted(set(SHORT_NAMES) - {"distilbert", "gpt2"}))
+def test_the_quick_count_equals_the_whole_model_in_every_family(family, choice, slow):
+    settings = AutoConfig.for_model(
+        family, num_hidden_layers=5, hidden_size=32, num_attention_heads=4, vocab_size=99
+    )
+    assert with_two_blocks(settings) is not None
+    quick = count(settings, LoraConfig(rank=2, **choice))
+    slow()
+    assert quick == count(settings, LoraConfig(rank=2, **choice))
+
+
 def test_the_whole_gpt3_equals_the_quick_count(slow):
     quick = count("gpt3-175b", q_and_v(4))
     slow()
@@ -475,7 +496,7 @@ def test_table_reads():
 
 
 def test_sizes_are_readable():
-    sizes = [counting._size(n) for n in (7, 1_500, 37_748_736, 350 * 10**9, 28 * 10**11)]
+    sizes = [cost.size(n) for n in (7, 1_500, 37_748_736, 350 * 10**9, 28 * 10**11)]
     assert sizes == ["7 B", "1.5 kB", "37.7 MB", "350.0 GB", "2.8 TB"]
 
 
@@ -548,3 +569,60 @@ def test_choices_that_match_nothing_are_refused_as_by_apply_lora(config, message
 def test_an_unknown_number_type_is_refused():
     with pytest.raises(ValueError, match="dtype is 'int3'; it must be one of float32, float16"):
         count("minilm", LoraConfig()).adapter_file_bytes("int3")
+
+
+# Blueprints: built once, counted often.
+
+
+def test_a_blueprint_counts_what_count_counts_in_any_order():
+    drawn = Blueprint("gpt2")
+    configs = [
+        LoraConfig(rank=3, **choice)
+        for choice in (dict(), dict(target_modules="q,v"), dict(target_modules="qkv"),
+                       dict(layers="top:2"), dict(layers="2-4", target_modules="up"))
+    ]  # fmt: skip
+    for config in (*configs, *reversed(configs)):
+        assert drawn.count(config) == count("gpt2", config)
+        assert drawn.count(config, head=False) == count("gpt2", config, head=False)
+
+
+def test_a_blueprint_is_built_once(monkeypatch):
+    built = []
+    monkeypatch.setattr(
+        counting, "on_meta_device", lambda s, **k: built.append(s) or on_meta_device(s, **k)
+    )
+    drawn = Blueprint("gpt3-175b")
+    for rank in (1, 2, 3):
+        drawn.count(LoraConfig(rank=rank))
+    assert (drawn.blocks, len(drawn.places), drawn.head_names) == (96, 4, ("score",))
+    assert len(built) == 1
+
+
+def test_a_refused_count_leaves_the_blueprint_usable():
+    drawn = Blueprint("minilm")
+    for bad in (LoraConfig(rank=385), LoraConfig(target_modules="nothing")):
+        with pytest.raises(ValueError):
+            drawn.count(bad)
+    assert drawn.count(LoraConfig()) == count("minilm", LoraConfig())
+
+
+def test_threads_may_share_a_blueprint():
+    drawn, config = Blueprint("minilm"), LoraConfig(rank=2)
+    expected = count("minilm", config)
+    with ThreadPoolExecutor(8) as pool:
+        results = [pool.submit(drawn.count, config) for _ in range(40)]
+        names = [pool.submit(lambda: Blueprint.all_linear_names.func(drawn)) for _ in range(40)]
+    assert all(result.result() == expected for result in results)
+    assert len({found.result() for found in names}) == 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_places_say_which_blocks_have_a_matrix(family):
+    for settings in (tiny_config(family), tiny_config(family, layers=2)):
+        drawn = Blueprint(settings)
+        model = on_meta_device(settings)
+        for name in find_targets(model):
+            assert layer_number(name) in drawn.places[name_pattern(name)]
+        assert sum(map(len, drawn.places.values())) == len(find_targets(model))
+        assert set(drawn.places) < drawn.all_linear_names
+        assert drawn.stored_transposed == (family == "gpt2")

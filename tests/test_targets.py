@@ -63,6 +63,10 @@ IN_A_BLOCK["deberta-v2"] = IN_A_BLOCK["bert"] | {
     name: f"attention.self.{long}_proj"
     for name, long in {"q": "query", "k": "key", "v": "value"}.items()
 }
+ALIKE = dict.fromkeys(("camembert", "electra", "xlm-roberta"), "bert") | dict.fromkeys(
+    ("gemma", "gemma2", "mistral", "qwen2", "qwen3"), "llama"
+)
+IN_A_BLOCK |= {family: IN_A_BLOCK[model] for family, model in ALIKE.items()}
 BLOCKS = {
     "bert": "bert.encoder.layer",
     "roberta": "roberta.encoder.layer",
@@ -70,6 +74,10 @@ BLOCKS = {
     "distilbert": "distilbert.transformer.layer",
     "gpt2": "transformer.h",
     "llama": "model.layers",
+    **{family: "model.layers" for family, model in ALIKE.items() if model == "llama"},
+    "camembert": "roberta.encoder.layer",
+    "electra": "electra.encoder.layer",
+    "xlm-roberta": "roberta.encoder.layer",
 }
 
 

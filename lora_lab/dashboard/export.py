@@ -28,7 +28,7 @@ def table(frame: pd.DataFrame, name: str) -> None:
 
 
 def figure(shown: Any, name: str) -> None:
-    """Buttons for an Altair chart or a matplotlib figure as PNG and as SVG."""
+    """Buttons for a chart (Altair or Vega-Lite) or a matplotlib figure as PNG and as SVG."""
     with st.container(horizontal=True, horizontal_alignment="right", gap="small"):
         for kind, mime in (("png", "image/png"), ("svg", "image/svg+xml")):
             _button(kind.upper(), lambda kind=kind: picture(shown, kind), name, mime)
@@ -67,7 +67,9 @@ def csv(frame: pd.DataFrame) -> bytes:
 
 
 def picture(shown: Any, kind: str) -> bytes:
-    """An Altair chart or a matplotlib figure as the bytes of a PNG or SVG file."""
+    """A chart (Altair or Vega-Lite) or a matplotlib figure as the bytes of a PNG or SVG file."""
+    if isinstance(shown, dict):
+        shown = alt.Chart.from_dict(shown)
     if isinstance(shown, alt.TopLevelMixin):
         return _chart(shown, kind)
     file = BytesIO()

@@ -1,0 +1,185 @@
+"""Any network as a drawing: the matrices of one block to scale, and below them every layer."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from html import escape
+
+WIDTH, MARGIN = 760, 4
+TALLEST = 230  # of the block's drawing
+GAP, ABOVE = 12, 24  # between two matrices; room for a name above each
+LETTER, LONGEST = 7.8, 14  # width of one letter of a name; letters of a name that are written
+THINNEST = 3  # what is thinner to scale is drawn so thick: else it would not be seen
+BESIDE, TALL_BESIDE = 4, 2  # matrices in a row: squares and wide ones, then tall ones
+ROW, CELL_HIGH, WIDEST_CELL = 19, 13, 44
+_STYLE = """
+text {fill: INK; font: 14px sans-serif} .mid {text-anchor: middle} .end {text-anchor: end}
+.frozen {fill: #888; fill-opacity: .2} rect.frozen {stroke: #888}
+rect.adapted {fill: BLUE; fill-opacity: .16; stroke: BLUE; stroke-width: 1}
+.trained {fill: BLUE}
+"""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Matrices at the same place of each block.
+
+    Attributes:
+        name: to write beside it.
+        shape: (out, in).
+        blocks: numbers of the blocks that have it.
+        adapted: numbers of the blocks in which it gets an A and a B.
+    """
+
+    name: str
+    shape: tuple[int, int]
+    blocks: Collection[int]
+    adapted: Collection[int]
+
+
+def network(kinds: Sequence[Drawn], rank: int, layers: int, words: dict[str, str], dark: bool):
+    """The picture as an HTML element: an image, since Streamlit takes bare SVG out of HTML.
+
+    Args:
+        words: "block", "layers" (headings) and "description" (for those who do not see it).
+    """
+    image = b64encode(svg(kinds, rank, layers, words, dark).encode()).decode()
+    label = escape(words["description"], quote=True)
+    return (
+        '<div style="overflow-x: auto"><img class="network" style="min-width: 30rem" '
+        f'alt="{label}" src="data:image/svg+xml;base64,{image}"></div>'
+    )
+
+
+def svg(kinds: Sequence[Drawn], rank: int, layers: int, words: dict[str, str], dark: bool) -> str:
+    unit = scale(kinds)
+    parts, bottom = _block(kinds, rank, unit, words["block"])
+    below, height = _layers(kinds, layers, bottom + 28, words["layers"])
+    # Okabe and Ito's blue; on dark ground a lighter one, so that thin strips are seen.
+    style = _STYLE.replace("BLUE", "#3A9BDC" if dark else "#0072B2")
+    style = style.replace("INK", "#e8e6e3" if dark else "#2d2b29")
+    box = f'viewBox="0 0 {WIDTH} {height:g}" width="{2 * WIDTH}" height="{2 * height:g}"'
+    body = "".join(parts + below)
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {box}><style>{style}</style>{body}</svg>'
+
+
+def scale(kinds: Sequence[Drawn]) -> float:
+    """Units of the drawing per row or column of a matrix: the same for all of them."""
+    low, high = 0.0, TALLEST / max(kind.shape[0] for kind in kinds)
+    for _ in range(30):  # a narrow matrix takes the room of its name, so no formula: halve
+        middle = (low + high) / 2
+        _, width, height = _arranged(kinds, middle)
+        fits = width <= WIDTH and height <= TALLEST + ABOVE * len(kinds) / BESIDE
+        low, high = (middle, high) if fits else (low, middle)
+    return low
+
+
+def thicker_than_to_scale(kinds: Sequence[Drawn], rank: int) -> bool:
+    return rank * scale(kinds) < THINNEST
+
+
+def _arranged(
+    kinds: Sequence[Drawn], unit: float
+) -> tuple[list[tuple[Drawn, float, float]], float, float]:
+    """Squares and wide matrices in rows, tall ones to their right.
+
+    Returns:
+        Where each has its middle and its top; width and height of all.
+    """
+    tall = [kind for kind in kinds if kind.shape[0] > 1.3 * kind.shape[1]]
+    others = [kind for kind in kinds if kind not in tall]
+    places, right = [], float(MARGIN)
+    for group, beside in ((others, BESIDE), (tall, TALL_BESIDE)):
+        left, top = right, float(ABOVE)
+        for row in _rows(group, beside):
+            x = left
+            for kind in row:
+                room = _room(kind, unit)
+                places.append((kind, x + room / 2, top))
+                x += room + GAP
+            right = max(right, x)
+            top += max(kind.shape[0] for kind in row) * unit + ABOVE
+    height = max(top + kind.shape[0] * unit for kind, _, top in places)
+    return places, right - GAP + MARGIN, height
+
+
+def _rows(kinds: Sequence[Drawn], most: int) -> list[list[Drawn]]:
+    """As many beside one another as are no wider than the widest, or than the first few."""
+    widest = max([0, *(kind.shape[1] for kind in kinds)])
+    limit = max(widest, sum(kind.shape[1] for kind in kinds[:most]))
+    rows: list[list[Drawn]] = []
+    for kind in kinds:
+        full = not rows or len(rows[-1]) == most
+        if full or sum(k.shape[1] for k in (*rows[-1], kind)) > limit:
+            rows.append([])
+        rows[-1].append(kind)
+    return rows
+
+
+def _room(kind: Drawn, unit: float) -> float:
+    return max(kind.shape[1] * unit, LETTER * len(_short(kind.name)))
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST else f"…{name[1 - LONGEST :]}"
+
+
+def _block(kinds: Sequence[Drawn], rank: int, unit: float, heading: str) -> tuple[list[str], float]:
+    """Every matrix of a block; returns where the drawing ends."""
+    places, _, height = _arranged(kinds, unit)
+    parts = [_text(escape(heading), 0, 14)]
+    for kind, middle, top in places:
+        parts += _matrix(kind, rank, unit, middle, top + 24)
+    return parts, height + 24
+
+
+def _matrix(kind: Drawn, rank: int, unit: float, middle: float, top: float) -> list[str]:
+    height, width = (max(THINNEST, side * unit) for side in kind.shape)
+    left = middle - width / 2
+    parts = [_text(escape(_short(kind.name)), middle, top - 7, "mid")]
+    parts.append(_box(left, top, width, height, "adapted" if kind.adapted else "frozen"))
+    if kind.adapted:
+        thick = max(THINNEST, rank * unit)
+        parts.append(_box(left, top, min(thick, width), height, "trained"))  # B: out x r
+        parts.append(_box(left, top, width, min(thick, height), "trained"))  # A: r x in
+    return parts
+
+
+def _layers(
+    kinds: Sequence[Drawn], layers: int, top: float, heading: str
+) -> tuple[list[str], float]:
+    """One row per kind of matrix, one cell per block; returns where the drawing ends."""
+    left = max(LETTER * max(len(_short(kind.name)) for kind in kinds) + 14, 40)
+    wide = min(WIDEST_CELL, (WIDTH - left - MARGIN) / layers)
+    cell = max(wide - 2, 0.75 * wide)
+    parts, y = [_text(escape(heading), 0, top)], top + 14
+    for kind in kinds:
+        parts.append(_text(escape(_short(kind.name)), left - 8, y + 11, "end"))
+        for role, numbers in (
+            ("trained", set(kind.adapted)),
+            ("frozen", set(kind.blocks) - set(kind.adapted)),
+        ):
+            cells = "".join(
+                f"M{left + number * wide:.5g} {y:g}h{cell:.3g}v{CELL_HIGH}h-{cell:.3g}z"
+                for number in sorted(numbers)
+            )
+            parts.append(f'<path class="{role}" d="{cells}"/>' if cells else "")
+        y += ROW
+    every = next(step for step in (1, 2, 4, 8, 16, 32, 64, 128) if step * wide >= 24 or step > 99)
+    parts += [
+        _text(str(number), left + number * wide + cell / 2, y + 12, "mid")
+        for number in range(0, layers, every)
+    ]
+    return parts, y + 20
+
+
+def _box(x: float, y: float, width: float, height: float, role: str) -> str:
+    return (
+        f'<rect class="{role}" x="{x:.5g}" y="{y:.5g}" width="{width:.5g}" height="{height:.5g}"/>'
+    )
+
+
+def _text(text: str, x: float, y: float, role: str = "") -> str:
+    return f'<text class="{role}" x="{x:.5g}" y="{y:.5g}">{text}</text>'

@@ -1,0 +1,243 @@
+"""What LoRA costs on any architecture: counted, drawn, and as code to take away."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import streamlit as st
+
+from lora_lab import paper
+from lora_lab.cost import Count, size
+from lora_lab.counting import Blueprint
+from lora_lab.dashboard import (
+    blueprint_picture,
+    budget_form,
+    code,
+    counts,
+    export,
+    fitting,
+    memory_chart,
+    state,
+    wording,
+)
+from lora_lab.dashboard.blueprint_picture import Drawn
+from lora_lab.dashboard.budget_sheet import PASTED, SHEET
+from lora_lab.dashboard.counts import Asked
+from lora_lab.dashboard.language import t
+from lora_lab.pasted import PastedError
+from lora_lab.targets import choose_layers
+
+__all__ = ["SHEET", "show"]
+
+
+def show() -> None:
+    state.open_page(SHEET)
+    st.title(t("budget.title"), anchor=False)
+    with st.sidebar:
+        budget_form.show_model()
+    values = state.values()
+    is_pasted = values["model"] == PASTED
+    if is_pasted and not values["config"]:
+        _nothing_pasted()
+        return
+    drawn = counts.blueprint(values["model"], values["config"] if is_pasted else "")
+    if isinstance(drawn, PastedError):
+        st.error(budget_form.said(drawn))
+        return
+    with st.sidebar:
+        budget_form.show_adapter(drawn)
+    what = counts.asked(state.values(), drawn)
+    try:
+        counted = counts.counted(what)
+    except ValueError as error:
+        st.error(_why_not(what, error))
+        return
+    _figures(counted)
+    _paper_says(what, counted)
+    _memory(counted)
+    _network(what, drawn, counted)
+    if not state.presenting():
+        _matrices(what, drawn, counted)
+        _paper_rows()
+        _code(what, drawn, counted)
+
+
+def _nothing_pasted() -> None:
+    if refused := budget_form.refusal():
+        st.error(refused)
+    else:
+        st.info(t("budget.config.empty"))
+
+
+def _why_not(what: Asked, error: ValueError) -> str:
+    try:
+        largest = counts.largest_rank(what)
+    except ValueError:
+        return wording.plain(str(error))
+    if what.rank > largest:
+        return t("budget.rank_too_large", rank=what.rank, largest=f"{largest:,}")
+    return wording.plain(str(error))
+
+
+def _figures(counted: Count) -> None:
+    """Four numbers, each beside what full fine-tuning needs."""
+    full, memory = counted.full_memory, counted.lora_memory
+    every = counted.base_parameters + counted.head_parameters
+    whole = size(counted.model_file_bytes())
+    cells = (
+        ("trainable", f"{counted.trainable_parameters:,}", "full", f"{every:,}"),
+        ("share", wording.share(counted.share), "of", f"{every + counted.adapter_parameters:,}"),
+        ("file", size(counted.adapter_file_bytes(head=True)), "full", whole),
+        ("memory", size(memory.total), "full", size(full.total)),
+    )
+    html = "".join(
+        f"<div><div>{t(f'budget.figure.{name}')}</div>"
+        f'<div class="value">{number}</div>'
+        f"<div>{t(f'budget.figure.{key}', number=other)}</div></div>"
+        for name, number, key, other in cells
+    )
+    st.html(f'<div class="figures">{html}</div>')
+    parts = dict(
+        adapter=f"{counted.adapter_parameters:,}", head=f"{counted.head_parameters:,}",
+        half=size(counted.adapter_file_bytes("float16", head=True)),
+        full_half=size(counted.model_file_bytes("float16")),
+    )  # fmt: skip
+    with_head = "with_head" if counted.head_parameters else "without_head"
+    st.caption(t(f"budget.caption.{with_head}", **parts))
+
+
+def _paper_says(what: Asked, counted: Count) -> None:
+    """Beside a row of the paper: whether its number follows from its formula."""
+    for row in paper.ROWS:
+        shown = (what.model, what.rank, what.targets, what.layers)
+        if shown == (row.model, row.rank, paper.TARGETS, "all"):
+            text = t(f"budget.paper.{'agrees' if row.agrees else 'differs'}", **_of(row))
+            (st.info if row.agrees else st.warning)(text)
+    if counted.note:
+        st.caption(t("budget.paper.apart"))
+
+
+def _of(row: paper.Row) -> dict[str, str]:
+    return dict(
+        table=str(row.table),
+        printed=row.printed,
+        rounded=row.rounded,
+        matrices=f"{row.matrices:,}",
+        width=f"{row.width:,}",
+        rank=str(row.rank),
+        exact=f"{row.by_formula:,}",
+    )
+
+
+def _memory(counted: Count) -> None:
+    st.header(t("budget.memory.title"), anchor=False)
+    memories = {"LoRA": counted.lora_memory, t("budget.memory.full"): counted.full_memory}
+    parts = {part: t(f"budget.memory.{part}") for part in memory_chart.PARTS}
+    axis = t("budget.memory.axis", unit="{unit}")
+    dark = st.context.theme.type == "dark"
+    chart = memory_chart.memory_chart(memories, parts, axis, dark)
+    st.vega_lite_chart(chart)
+    st.caption(t("budget.memory.caption", ratio=wording.number(round(_ratio(counted), 1))))
+    if not state.presenting():
+        export.figure(chart, "budget-memory")
+
+
+def _ratio(counted: Count) -> float:
+    return counted.full_memory.total / counted.lora_memory.total
+
+
+def _network(what: Asked, drawn: Blueprint, counted: Count) -> None:
+    st.header(t("budget.picture.title"), anchor=False)
+    kinds = _drawn(what, drawn, counted)
+    adapted = [kind.name for kind in kinds if kind.adapted]
+    layers = choose_layers(what.layers, drawn.blocks)
+    words = dict(
+        block=t("budget.picture.block"),
+        layers=t("budget.picture.layers", count=drawn.blocks),
+        description=t(
+            "budget.picture.description",
+            names=", ".join(adapted),
+            layers=", ".join(map(str, layers)),
+            rank=what.rank,
+        ),
+    )
+    dark = st.context.theme.type == "dark"
+    st.html(blueprint_picture.network(kinds, what.rank, drawn.blocks, words, dark))
+    thick = blueprint_picture.thicker_than_to_scale(kinds, what.rank)
+    st.caption(t("budget.picture.caption") + (" " + t("budget.picture.thick") if thick else ""))
+
+
+def _drawn(what: Asked, drawn: Blueprint, counted: Count) -> list[Drawn]:
+    """Every kind of matrix in the blocks, with the blocks in which it is adapted."""
+    chosen = set(choose_layers(what.layers, drawn.blocks))
+    kinds = []
+    for kind in counted.matrices:
+        # The parts of a fused matrix lie where the whole one does.
+        blocks = drawn.places.get(kind.name) or drawn.places.get(kind.name.rpartition(".")[0])
+        if blocks:
+            adapted = [number for number in blocks if number in chosen] if kind.adapted else []
+            kinds.append(Drawn(fitting.short_name(kind.name, drawn), kind.shape, blocks, adapted))
+    return kinds
+
+
+def _matrices(what: Asked, drawn: Blueprint, counted: Count) -> None:
+    with st.expander(t("budget.matrices.title")):
+        frame = pd.DataFrame(
+            [
+                {
+                    t("budget.matrices.name"): kind.name,
+                    t("budget.matrices.shape"): "{:,} × {:,}".format(*kind.shape),
+                    t("budget.matrices.adapted"): f"{kind.adapted} / {kind.in_model}",
+                    t("budget.matrices.each"): kind.adapter_parameters,
+                    t("budget.matrices.together"): kind.adapter_parameters * kind.adapted,
+                }
+                for kind in counted.matrices
+            ]
+        )
+        _table(frame, "budget-matrices")
+
+
+def _paper_rows() -> None:
+    with st.expander(t("budget.paper.title")):
+        st.markdown(t("budget.paper.formula"))
+        frame = pd.DataFrame(
+            [
+                {
+                    t("budget.paper.model"): row.model,
+                    "r": row.rank,
+                    t("budget.paper.matrices"): row.matrices,
+                    "d": row.width,
+                    t("budget.paper.exact"): row.by_formula,
+                    t("budget.paper.printed"): f"{row.printed} M",
+                    t("budget.paper.verdict"): t("budget.paper.yes")
+                    if row.agrees
+                    else t("budget.paper.no", rounded=row.rounded),
+                }
+                for row in paper.ROWS
+            ]
+        )
+        _table(frame, "lora-paper")
+
+
+def _table(frame: pd.DataFrame, name: str) -> None:
+    """The rows with thousands apart, and a button that takes them away."""
+    grouped = st.column_config.NumberColumn(format="localized")
+    numbers = frame.select_dtypes("number").columns
+    st.dataframe(frame, hide_index=True, column_config=dict.fromkeys(numbers, grouped))
+    export.table(frame, name)
+
+
+def _code(what: Asked, drawn: Blueprint, counted: Count) -> None:
+    st.header(t("budget.code.title"), anchor=False)
+    trained = counts.as_trained(what, drawn)
+    if trained != what:
+        number = counts.counted(trained).adapter_parameters
+        key = "same" if number == counted.adapter_parameters else "other"
+        st.caption(t(f"budget.code.fused_{key}", number=f"{number:,}"))
+    source = json.loads(what.config) if what.model == PASTED else what.model
+    lora = trained.lora(state.values()["alpha"])
+    ours, pefts = st.tabs(["lora_lab", "PEFT"])
+    ours.code(code.lora_lab_code(source, lora, head=what.head))
+    pefts.code(code.peft_code(drawn, source, lora, head=what.head))
+    st.caption(t("budget.code.caption"))

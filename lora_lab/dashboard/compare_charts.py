@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from lora_lab.dashboard.charts import GREY
+from lora_lab.dashboard.charts import GREY, letters
 from lora_lab.dashboard.language import t
 from lora_lab.dashboard.wording import percent
 
@@ -16,7 +16,6 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 STEPS = ("rank", "alpha", "scale", "layers")  # quantities with a place for each value
 COSTS = ("trainable", "seconds")  # a scale on which each power of ten is as long
 HEIGHT = 360
-_TEXT = dict(labelFontSize=14, titleFontSize=14, titleFontWeight="normal")
 
 
 def accuracy_over(
@@ -100,7 +99,7 @@ def _x(items: pd.DataFrame, axis: str) -> alt.X:
         return alt.X(f"{axis}:Q", title=title, scale=scale, axis=_axis("~s", tickCount=6))
     order = sorted(items[axis].unique(), key=_size_of) if axis == "layers" else "ascending"
     kind = "N" if axis == "layers" else "O"
-    return alt.X(f"{axis}:{kind}", title=title, sort=order, axis=alt.Axis(labelAngle=0, **_TEXT))
+    return alt.X(f"{axis}:{kind}", title=title, sort=order, axis=alt.Axis(labelAngle=0, **_text()))
 
 
 def _size_of(layers: str) -> tuple[float, str]:
@@ -121,7 +120,7 @@ def _across(items: pd.DataFrame, dark: bool) -> alt.LayerChart:
     ink = "#c9c5c0" if dark else "#55524e"
     rules = base.mark_rule(strokeDash=[7, 5], strokeWidth=1.8, color=ink)
     return rules.encode(y="test:Q") + base.mark_text(
-        align="left", baseline="bottom", dx=6, dy=-3, fontSize=13, color=ink
+        align="left", baseline="bottom", dx=6, dy=-3, fontSize=letters() - 1, color=ink
     ).encode(y="test:Q", x=alt.value(0), text="text:N")
 
 
@@ -137,7 +136,12 @@ def _colour(field: str, values: pd.Series, title: str | None) -> alt.Color:
     names = list(values.value_counts(sort=True).index)
     colours = [*COLOURS[: len(names)], *[GREY] * (len(names) - len(COLOURS))]
     legend = alt.Legend(
-        title=title, orient="bottom", columns=2, labelFontSize=13, titleFontSize=13, labelLimit=420
+        title=title,
+        orient="bottom",
+        columns=2,
+        labelLimit=460,
+        labelFontSize=letters(),
+        titleFontSize=letters(),
     )
     return alt.Color(f"{field}:N", scale=alt.Scale(domain=names, range=colours), legend=legend)
 
@@ -156,4 +160,8 @@ def _interval_texts(items: pd.DataFrame) -> list[str]:
 
 
 def _axis(number_format: str, **more: Any) -> alt.Axis:
-    return alt.Axis(format=number_format, grid=True, **({"tickCount": 5} | more), **_TEXT)
+    return alt.Axis(format=number_format, grid=True, **({"tickCount": 5} | more), **_text())
+
+
+def _text() -> dict[str, Any]:
+    return dict(labelFontSize=letters(), titleFontSize=letters(), titleFontWeight="normal")

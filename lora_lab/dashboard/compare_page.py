@@ -7,7 +7,15 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from lora_lab.dashboard import compare_charts, compare_rows, export, form, state, wording
+from lora_lab.dashboard import (
+    compare_charts,
+    compare_filters,
+    compare_rows,
+    export,
+    form,
+    state,
+    wording,
+)
 from lora_lab.dashboard.compare_rows import Rows
 from lora_lab.dashboard.compare_table import show_table
 from lora_lab.dashboard.compare_words import basis_texts, verdict
@@ -46,8 +54,7 @@ def show() -> None:
         st.info(t("compare.empty"))
         return
     with st.sidebar:
-        runs = _same_test(rows.runs)
-        kept = _filters(runs)
+        kept = compare_filters.show(SHEET, rows.runs)
     counts = compare_rows.whose(kept["id"]).value_counts()
     shipped, own = (int(counts.get(origin, 0)) for origin in ("shipped", "own"))
     st.caption(t("compare.lead", shipped=shipped, own=own))
@@ -70,62 +77,6 @@ def show() -> None:
 def _no_grid(problem: str) -> None:
     st.warning(t("compare.no_grid", reason=wording.plain(problem)))
     st.code("lora-lab sweep --preset classroom --export lora_lab/dashboard/grid", language="bash")
-
-
-def _same_test(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs scored on the chosen test sentences; says which others there are."""
-    sets = compare_rows.test_sets(runs)
-    wanted = state.values()["test"]
-    current = wanted if wanted in sets else next(iter(sets), "")
-    form.one(SHEET, "unit")
-    form.one(SHEET, "whose")
-    if len(sets) > 1 or wanted:
-        key = "compare.test"
-        st.session_state[key] = current
-        st.selectbox(
-            t("compare.test.label"),
-            sets,
-            format_func=sets.get,
-            key=key,
-            help=t("compare.test.help"),
-            disabled=state.is_fixed("test"),
-            on_change=lambda: state.change("test", st.session_state[key]),
-        )
-    if older := int((runs["sentences"] == "").sum()):
-        st.caption(t("compare.older", count=older))
-    if elsewhere := len(runs[~runs["sentences"].isin(["", current])]):
-        st.caption(t("compare.elsewhere", count=elsewhere))
-    return runs[runs["sentences"] == current]
-
-
-def _filters(runs: pd.DataFrame) -> pd.DataFrame:
-    for name, column in compare_rows.FILTERS.items():
-        found = runs[runs[column] != ""][column].drop_duplicates().sort_values()
-        texts = {str(value): _filter_text(name, value) for value in found}
-        if len(texts) > 1 or state.values()[name]:
-            _several(name, texts)
-    return compare_rows.narrowed(runs, state.values())
-
-
-def _filter_text(name: str, value: Any) -> str:
-    if name == "methods":
-        return t(f"train.method.option.{value}")
-    return f"{value:,}" if name == "sizes" else value
-
-
-def _several(name: str, texts: dict[str, str]) -> None:
-    """A choice among values that only the runs know; none of them means all."""
-    key = f"compare.{name}"
-    st.session_state[key] = [value for value in state.values()[name] if value in texts]
-    st.multiselect(
-        t(f"compare.{name}.label"),
-        texts,
-        format_func=texts.get,
-        key=key,
-        placeholder=t("compare.filter.any"),
-        disabled=state.is_fixed(name),
-        on_change=lambda: state.change(name, tuple(st.session_state[key])),
-    )
 
 
 def _accuracy(items: pd.DataFrame, chosen: list[str]) -> None:

@@ -59,7 +59,7 @@ def _filters(runs: pd.DataFrame) -> dict[str, tuple[str, ...]]:
         kept[name] = tuple(value for value in wanted if value in texts)
         if unknown := [value for value in wanted if value not in texts]:
             _unknown(name, unknown)
-        if len(texts) > 1:
+        if len(texts) > 1 and not state.presenting():  # a presenter does with fewer controls
             _several(name, texts, kept[name])
     return kept
 

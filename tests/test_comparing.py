@@ -53,10 +53,10 @@ def test_more_seeds_never_make_up_for_few_sentences():
     assert many.high - many.low == pytest.approx(one.high - one.low)
 
 
-@pytest.mark.parametrize("seeds", [2, 3, 5])
-def test_95_of_100_intervals_hold_the_accuracy_over_all_seeds_and_sentences(seeds):
+@pytest.mark.parametrize(("seeds", "spread"), [(2, 0.05), (3, 0.05), (3, 0.1), (5, 0.2)])
+def test_95_of_100_intervals_hold_the_accuracy_over_all_seeds_and_sentences(seeds, spread):
     generator = np.random.default_rng(seeds)
-    base, spread, repeats = 1.2, 0.2, 1500
+    base, repeats = 1.2, 1000
     truth = norm.cdf(base / np.sqrt(1 + spread**2 + 1))
     held = naive = 0
     for _ in range(repeats):
@@ -66,7 +66,7 @@ def test_95_of_100_intervals_hold_the_accuracy_over_all_seeds_and_sentences(seed
         # What one must not do: count every answer of every seed as a sentence of its own.
         wrong = binomtest(int(right.sum()), right.size).proportion_ci(method="wilson")
         naive += wrong.low <= truth <= wrong.high
-    assert 0.94 <= held / repeats <= 0.995
+    assert held / repeats >= 0.95
     assert naive / repeats < 0.9
 
 
@@ -119,7 +119,9 @@ def test_a_paired_comparison_sees_what_two_intervals_hide():
 # ------------------------------------------------------------------ several seeds
 
 
-@pytest.mark.parametrize(("seeds", "spread"), [((3, 3), 0.2), ((5, 2), 0.3), ((3, 3), 0.0)])
+@pytest.mark.parametrize(
+    ("seeds", "spread"), [((3, 3), 0.2), ((5, 2), 0.1), ((2, 2), 0.4), ((3, 3), 0.0)]
+)
 def test_equal_settings_are_told_apart_in_5_of_100_cases_at_most(seeds, spread):
     generator = np.random.default_rng(7)
     repeats, measurable = 600, 0

@@ -32,7 +32,7 @@ def show(sheet: Sheet, below: Mapping[str, Callable[[str], None]] | None = None)
         below: what else to draw under a setting, by its name, with which it is called.
     """
     if sheet.presets:
-        _presets(sheet)
+        presets(sheet)
     shown = [s for s in sheet.that_matter(state.values()) if _is_wanted(s)]
     for group, settings in groupby(shown, key=lambda setting: setting.group):
         members = list(settings)
@@ -73,7 +73,8 @@ def _heading(sheet: Sheet, group: str, folded: bool):
     return st.container()
 
 
-def _presets(sheet: Sheet) -> None:
+def presets(sheet: Sheet) -> None:
+    """Named sets of values, to choose one from."""
     known = {preset.name: preset for preset in sheet.presets}
     values = state.values()
     same = (name for name, p in known.items() if sheet.preset_values(p) == values)
@@ -81,7 +82,7 @@ def _presets(sheet: Sheet) -> None:
     st.selectbox(
         t("common.preset.label"),
         known,
-        format_func=lambda name: t(f"{sheet.name}.preset.{name}"),
+        format_func=language.named(known, lambda name: t(f"{sheet.name}.preset.{name}")),
         key=key,
         placeholder=t("common.preset.none"),
         disabled=state.in_lesson(),
@@ -103,6 +104,10 @@ def _help(sheet: Sheet, setting: Setting) -> str | None:
     return t(key) if language.has(key) else None
 
 
+def _texts(sheet: Sheet, setting: Choice | Several) -> Callable[[Any], str]:
+    return language.named(setting.options, lambda option: option_text(sheet, setting, option))
+
+
 def _common(sheet: Sheet, setting: Setting, key: str) -> dict[str, Any]:
     """What every widget of a setting is told."""
     return dict(key=key, help=_help(sheet, setting), disabled=state.is_fixed(setting.name))
@@ -110,9 +115,7 @@ def _common(sheet: Sheet, setting: Setting, key: str) -> dict[str, Any]:
 
 def _choice(sheet: Sheet, setting: Choice, value: Any) -> None:
     common = _common(sheet, setting, _bind(setting.name, value))
-    common |= dict(
-        format_func=lambda option: option_text(sheet, setting, option), on_change=_take(setting)
-    )
+    common |= dict(format_func=_texts(sheet, setting), on_change=_take(setting))
     label = _label(sheet, setting)
     if setting.ladder:
         st.select_slider(label, setting.options, **common)
@@ -127,7 +130,7 @@ def _source(sheet: Sheet, setting: Source, value: str) -> None:
     st.selectbox(
         _label(sheet, setting),
         options,
-        format_func=wording.data,
+        format_func=language.named(options, wording.data),
         on_change=_take(setting),
         **_common(sheet, setting, _bind(setting.name, value)),
     )
@@ -165,7 +168,7 @@ def _several(sheet: Sheet, setting: Several, value: tuple[str, ...]) -> None:
         _label(sheet, setting),
         setting.options,
         selection_mode="multi",
-        format_func=lambda option: option_text(sheet, setting, option),
+        format_func=_texts(sheet, setting),
         on_change=_take(setting, convert=lambda names: setting.read(",".join(names))),
         **_common(sheet, setting, _bind(setting.name, list(value))),
     )
@@ -181,7 +184,7 @@ def _layers(sheet: Sheet, setting: LayerChoice, value: str) -> None:
         _label(sheet, setting),
         tuple(first),
         required=True,
-        format_func=lambda kind: t(f"common.layers.{kind}"),
+        format_func=language.named(first, lambda kind: t(f"common.layers.{kind}")),
         on_change=_take(setting, "kind", first.get),
         **_common(sheet, setting, _bind(setting.name, kind, "kind")),
     )

@@ -9,12 +9,13 @@ import streamlit as st
 
 from lora_lab import jobs
 from lora_lab.checkpoints import StorageError
-from lora_lab.dashboard import charts, export, folders, live, wording
+from lora_lab.dashboard import charts, export, folders, live, state, wording
 from lora_lab.dashboard.language import t
 from lora_lab.evaluation import Evaluation
 from lora_lab.runs import Run, RunError
 
 OTHERS = 6  # other runs in the comparison
+REASONS = ("STOPPED", "KILLED", "CRASHED", "LOST_WORKER", "LOST_SCHEDULER", "NO_SCHEDULER")
 
 
 def show(run: Run) -> None:
@@ -26,8 +27,9 @@ def show(run: Run) -> None:
     elif run.state == "interrupted":
         _interrupted(run)
     else:
-        st.error(t("train.result.failed", reason=wording.plain(run.reason)))
+        st.error(t("train.result.failed", reason=_reason(run)))
         st.caption(t("train.result.log"))
+        _go_on(run, t("train.result.again"))
     live.curves(run, to_take_away=True)
 
 
@@ -139,14 +141,21 @@ def _interrupted(run: Run) -> None:
     if run.reason == jobs.CANCELLED:
         st.info(t("train.result.cancelled"))
     else:
-        st.warning(t("train.result.interrupted", reason=wording.plain(run.reason)))
-    if st.button(t("train.result.resume"), key=f"resume.{run.id}"):
+        st.warning(t("train.result.interrupted", reason=_reason(run)))
+    _go_on(run, t("train.result.resume"))
+
+
+def _go_on(run: Run, label: str) -> None:
+    if st.button(label, key=f"resume.{run.id}"):
         try:
-            jobs.resume(run)
-        except jobs.LimitError:
-            st.info(t("train.start.limit", started=0, count=1))
-            return
+            jobs.resume(run, state.visitor())
         except (RunError, StorageError, OSError) as error:
             st.error(wording.plain(str(error)))
             return
         st.rerun()
+
+
+def _reason(run: Run) -> str:
+    """Why a run ended: what the queue says of it is known in every language."""
+    known = {getattr(jobs, name): t(f"train.reason.{name}") for name in REASONS}
+    return known.get(run.reason) or wording.plain(run.reason)

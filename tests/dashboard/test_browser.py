@@ -83,7 +83,7 @@ def test_from_a_rank_to_a_result(server: tuple[str, Path], runs: Path, page: Pag
     address, log = server
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(f"{address}/?layers=top:1&train=100&epochs=2")
+    page.goto(f"{address}/?layers=top:1&train=100&epochs=2&lang=en")
     figures = page.locator(".figures")
     expect(figures).to_contain_text(trainable(rank=8), timeout=PATIENCE)
 
@@ -108,12 +108,14 @@ def test_from_a_rank_to_a_result(server: tuple[str, Path], runs: Path, page: Pag
     expect(curve).to_be_visible(timeout=PATIENCE)
     wait_for(lambda: "run=" in page.url, 30, "the run to be in the address")
 
-    # Closing and opening again, with and without the run in the address.
+    # Closing and opening again: the address brings the run back; without it the queue shows it.
+    link = page.url
     page.reload()
     expect(curve).to_be_visible(timeout=PATIENCE)
-    page.goto(address)
+    page.goto(f"{address}/?lang=en")
+    expect(page.get_by_text("1 in training")).to_be_visible(timeout=PATIENCE)
+    page.goto(link)
     expect(curve).to_be_visible(timeout=PATIENCE)
-    wait_for(lambda: "run=" in page.url, 30, "the running run to be found again")
 
     expect(page.get_by_text("Test accuracy", exact=True)).to_be_visible(timeout=PATIENCE)
     [run] = jobs.history(runs)
@@ -128,6 +130,22 @@ def test_from_a_rank_to_a_result(server: tuple[str, Path], runs: Path, page: Pag
         assert word not in page.inner_text("body")
         assert word not in log.read_text()
     assert errors == []
+
+
+def test_language_and_presenter_by_hand(server: tuple[str, Path], page: Page):
+    address, log = server
+    page.goto(address)
+    expect(page.get_by_role("button", name="Start run")).to_be_visible(timeout=PATIENCE)
+    before = page.evaluate("getComputedStyle(document.documentElement).fontSize")
+    page.get_by_text("Presenter", exact=True).click()
+    wait_for(lambda: "present=1" in page.url, 30, "the address to say that someone presents")
+    assert page.evaluate("getComputedStyle(document.documentElement).fontSize") > before
+    page.get_by_text("中文", exact=True).click()
+    expect(page.get_by_role("button", name="开始训练")).to_be_visible(timeout=PATIENCE)
+    wait_for(lambda: "lang=zh" in page.url, 30, "the address to name the language")
+    page.go_back()
+    expect(page.get_by_role("button", name="Start run")).to_be_visible(timeout=PATIENCE)
+    assert "Traceback" not in log.read_text()
 
 
 def test_text_from_the_address_is_only_text(server: tuple[str, Path], page: Page):

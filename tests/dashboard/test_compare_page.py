@@ -19,7 +19,8 @@ from lora_lab.results_table import right_answers
 from lora_lab.stored_grid import read_grid, write_grid
 
 from ..made_runs import answers, lora, make_run
-from .test_page import texts
+from .conftest import address as address_of
+from .conftest import texts
 
 PAGE = """
 from lora_lab.dashboard import compare_page, state
@@ -189,9 +190,7 @@ def test_what_is_chosen_is_in_the_address_and_comes_back(runs, grid):
         [name for name in _option_ids(app) if _title(app, name) in wanted]
     ).run()
     assert not app.exception
-    address = app.query_params["chosen"]
-    address = address[0] if isinstance(address, list) else address
-    again = open_page(chosen=address)
+    again = open_page(chosen=address_of(app)["chosen"])
     assert (
         again.multiselect(key="compare.chosen").value == app.multiselect(key="compare.chosen").value
     )

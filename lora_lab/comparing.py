@@ -117,7 +117,7 @@ def compare(first: np.ndarray, second: np.ndarray) -> Difference:
     difference = a.mean(axis=0) - b.mean(axis=0)
     if len(a) == len(b) == 1:
         return _mcnemar(difference)
-    return _welch(a, b)
+    return _crossed(a, b)
 
 
 def _mcnemar(difference: np.ndarray) -> Difference:
@@ -135,7 +135,7 @@ def _mcnemar(difference: np.ndarray) -> Difference:
     return Difference(float(difference.mean()), interval, p_value, "mcnemar", decided)
 
 
-def _welch(a: np.ndarray, b: np.ndarray) -> Difference:
+def _crossed(a: np.ndarray, b: np.ndarray) -> Difference:
     from scipy.stats import t as student
 
     difference, n = a.mean(axis=0) - b.mean(axis=0), a.shape[1]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from html import escape
+from itertools import chain, repeat
 from typing import Any
 
 import altair as alt
@@ -15,25 +19,32 @@ from lora_lab.dashboard.wording import percent
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 STEPS = ("rank", "alpha", "scale", "layers")  # quantities with a place for each value
 COSTS = ("trainable", "seconds")  # a scale on which each power of ten is as long
-HEIGHT = 360
+HEIGHT = 380
 
 
 def accuracy_over(
-    items: pd.DataFrame, axis: str, front: pd.Series | None, chosen: list[str], dark: bool
+    items: pd.DataFrame,
+    axis: str,
+    front: pd.Series | None,
+    chosen: list[str],
+    dark: bool,
+    *,
+    legend: bool,
 ) -> alt.LayerChart:
     """Test accuracy with its interval over a quantity, a colour for each ``series``.
 
     Items without the quantity (a head has no rank) are dashed lines across. ``front`` marks the
     items of the Pareto front, which a line joins.
     """
-    placed = items[items[axis].notna() & (items[axis] != "")].copy()
+    placed = items[has_place(items, axis)].copy()
     placed["text"] = _interval_texts(placed)
+    names = in_legend(placed["series"])
     x = _x(placed, axis)
     y = alt.Y("test:Q", title=t("compare.chart.accuracy"), scale=_reach(items), axis=_axis("%"))
     base = alt.Chart(placed).encode(
         x=x,
-        color=_colour("series", placed["series"], t("compare.chart.series")),
-        **(dict(xOffset=alt.XOffset("series:N", sort=None)) if axis in STEPS else {}),
+        color=_colour("series", names, legend),
+        **(dict(xOffset=alt.XOffset("series:N", sort=names)) if axis in STEPS else {}),
     )
     tips = [
         alt.Tooltip("title:N", title=t("compare.column.title")),
@@ -47,10 +58,10 @@ def accuracy_over(
         scale=alt.Scale(domain=["shipped", "own"], range=["circle", "diamond"]),
         legend=None,
     )
-    layers = [_across(items[items[axis].isna() | (items[axis] == "")], dark)]
+    layers = [_across(items[~has_place(items, axis)], dark)]
     if front is not None:
         layers.append(_front(placed[front.loc[placed.index]], axis, y))
-    elif axis != "layers":
+    elif axis == "rank":
         layers.append(base.mark_line(strokeWidth=1.5, opacity=0.5).encode(y=y))
     layers.append(
         base.mark_rule(strokeWidth=3, opacity=0.45).encode(
@@ -68,7 +79,9 @@ def accuracy_over(
     return alt.layer(*layers).properties(height=HEIGHT)
 
 
-def curves(epochs: pd.DataFrame, quantity: str, names: list[str]) -> alt.LayerChart:
+def curves(
+    epochs: pd.DataFrame, quantity: str, names: list[str], *, legend: bool
+) -> alt.LayerChart:
     """One line per run, a colour per item (``title``), from the epochs of the chosen items."""
     digits = "%" if quantity == "validation_accuracy" else ".2f"
     base = alt.Chart(epochs).encode(
@@ -80,7 +93,7 @@ def curves(epochs: pd.DataFrame, quantity: str, names: list[str]) -> alt.LayerCh
             axis=_axis(digits),
         ),
         detail="id:N",
-        color=_colour("title", pd.Series(names), None),
+        color=_colour("title", names, legend),
         tooltip=[
             alt.Tooltip("title:N", title=t("compare.column.title")),
             alt.Tooltip("seed:Q", title=t("compare.column.seed")),
@@ -90,6 +103,35 @@ def curves(epochs: pd.DataFrame, quantity: str, names: list[str]) -> alt.LayerCh
     )
     lines = base.mark_line(strokeWidth=2, opacity=0.7)
     return (lines + base.mark_point(filled=True, size=60)).properties(height=280)
+
+
+def has_place(items: pd.DataFrame, axis: str) -> pd.Series:
+    """Which items have a value on the axis; a head has no rank."""
+    return items[axis].notna() & (items[axis] != "")
+
+
+def in_legend(series: Iterable[str]) -> list[str]:
+    """The names as they first come; where colours are short, those seen most often first."""
+    counted = Counter(series)
+    frequent = [name for name, _ in counted.most_common()]
+    return list(counted) if len(counted) <= len(COLOURS) else frequent
+
+
+def legend(names: Iterable[str]) -> str:
+    """What each colour means, as HTML: it wraps on a narrow screen, which a chart's does not."""
+    swatch = "display:inline-block;width:1em;height:.35em;margin-right:.5em;vertical-align:middle"
+    rows = (
+        f'<span style="white-space:nowrap"><span style="{swatch};background:{colour}"></span>'
+        f"{escape(name)}</span>"
+        for name, colour in zip(names, _colours(), strict=False)
+    )
+    place = "display:flex;flex-wrap:wrap;gap:.2rem 1.4rem"
+    return f'<div style="{place}">{"".join(rows)}</div>'
+
+
+def _colours() -> Iterator[str]:
+    """A colour each, as long as there are any; all others share grey."""
+    return chain(COLOURS, repeat(GREY))
 
 
 def _x(items: pd.DataFrame, axis: str) -> alt.X:
@@ -131,19 +173,12 @@ def _front(items: pd.DataFrame, axis: str, y: alt.Y) -> alt.Chart:
     return line.encode(x=f"{axis}:Q", y=y, detail="whose:N")
 
 
-def _colour(field: str, values: pd.Series, title: str | None) -> alt.Color:
-    """The most frequent values have a colour each, all others share grey."""
-    names = list(values.value_counts(sort=True).index)
-    colours = [*COLOURS[: len(names)], *[GREY] * (len(names) - len(COLOURS))]
-    legend = alt.Legend(
-        title=title,
-        orient="bottom",
-        columns=2,
-        labelLimit=460,
-        labelFontSize=letters(),
-        titleFontSize=letters(),
+def _colour(field: str, names: list[str], legend: bool) -> alt.Color:
+    shown = alt.Legend(
+        title=None, orient="bottom", columns=2, labelLimit=460, labelFontSize=letters()
     )
-    return alt.Color(f"{field}:N", scale=alt.Scale(domain=names, range=colours), legend=legend)
+    scale = alt.Scale(domain=names, range=[c for _, c in zip(names, _colours(), strict=False)])
+    return alt.Color(f"{field}:N", scale=scale, legend=shown if legend else None)
 
 
 def _reach(items: pd.DataFrame) -> alt.Scale:

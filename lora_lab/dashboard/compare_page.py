@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -23,12 +24,13 @@ from lora_lab.dashboard.kinds import Choice, Names, Text
 from lora_lab.dashboard.language import t
 from lora_lab.dashboard.sheet import Sheet
 
-MOST_CHOSEN = 6  # as many as there are colours
+MOST_CHOSEN = len(compare_charts.COLOURS)
+MOST_NAMED = 8  # more names in a sentence are not read
 SHEET = Sheet(
     "compare",
     (
         Choice(name="unit", default="settings", options=("settings", "runs")),
-        Choice(name="whose", options=(None, compare_rows.SHIPPED, compare_rows.OWN)),
+        Choice(name="whose", default="both", options=("both", *compare_rows.ORIGINS)),
         Text(name="test", longest=16),
         Names(name="methods"),
         Names(name="layers"),
@@ -86,19 +88,33 @@ def _accuracy(items: pd.DataFrame, chosen: list[str]) -> None:
     items = items.assign(series=compare_rows.series(items, axis))
     front = compare_rows.front(items, axis) if axis in compare_charts.COSTS else None
     dark = st.context.theme.type == "dark"
-    chart = compare_charts.accuracy_over(items, axis, front, chosen, dark)
-    st.altair_chart(chart)
-    export.figure(chart, f"accuracy-over-{axis}")
-    notes = [t("compare.chart.about")]
+    draw = partial(compare_charts.accuracy_over, items, axis, front, chosen, dark)
+    st.altair_chart(draw(legend=False))
+    placed = items[compare_charts.has_place(items, axis)]
+    st.html(compare_charts.legend(compare_charts.in_legend(placed["series"])))
+    export.figure(draw(legend=True), f"accuracy-over-{axis}")
+    st.caption(" ".join(_notes(items, placed, axis, front)))
+
+
+def _notes(
+    items: pd.DataFrame, placed: pd.DataFrame, axis: str, front: pd.Series | None
+) -> list[str]:
+    """How to read the chart: only what can be seen in it."""
+    notes, both = [], items["whose"].nunique() > 1
+    if both:
+        notes.append(t("compare.chart.marks"))
+    if len(placed) < len(items):
+        notes.append(t("compare.chart.across"))
     if front is not None:
-        members = items[front].sort_values(axis)["title"].map(wording.plain)
         notes.append(t("compare.chart.front"))
-        notes.append(t("compare.chart.members", names=t("common.comma").join(members)))
-        if axis == "seconds" and items["whose"].nunique() > 1:
+        if axis == "seconds" and both:
             notes.append(t("compare.chart.seconds"))
-    elif items[axis].replace("", None).dropna().nunique() == 1:
+        if front.sum() <= MOST_NAMED:
+            members = items[front].sort_values(axis)["title"].map(wording.plain)
+            notes.append(t("compare.chart.members", names=t("common.comma").join(members)))
+    elif placed[axis].nunique() == 1:
         notes.append(t("compare.chart.one_value", axis=t(f"compare.axis.option.{axis}")))
-    st.caption(" ".join(notes))
+    return notes
 
 
 def _chosen(items: pd.DataFrame, runs: pd.DataFrame) -> tuple[list[str], bool]:
@@ -158,10 +174,11 @@ def _curves(items: pd.DataFrame, chosen: list[str], rows: Rows) -> None:
     st.header(t("compare.curves.heading"), anchor=False)
     quantities = ("validation_accuracy", "training_loss")
     for column, quantity in zip(st.columns(2), quantities, strict=True):
-        chart = compare_charts.curves(epochs, quantity, list(picked["title"]))
-        column.altair_chart(chart)
+        draw = partial(compare_charts.curves, epochs, quantity, list(picked["title"]))
+        column.altair_chart(draw(legend=False))
         with column:
-            export.figure(chart, f"curves-{quantity}")
+            export.figure(draw(legend=True), f"curves-{quantity}")
+    st.html(compare_charts.legend(picked["title"]))
     st.caption(t("compare.curves.about"))
 
 

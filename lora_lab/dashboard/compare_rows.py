@@ -17,7 +17,7 @@ from lora_lab.runs import Run
 from lora_lab.stored_grid import GridError, read_grid
 
 GRID = Path(__file__).parent / "grid"
-SHIPPED, OWN = "shipped", "own"
+ORIGINS = SHIPPED, OWN = "shipped", "own"
 _MARK = "shipped."  # before the ids of shipped rows: no visitor's run is taken for one
 #: Columns that a visitor can narrow down, by the name of the filter.
 FILTERS = {"methods": "method", "layers": "layers", "targets": "targets", "sizes": "train"}
@@ -66,7 +66,7 @@ def test_sets(runs: pd.DataFrame) -> dict[str, str]:
 def narrowed(runs: pd.DataFrame, values: dict[str, Any]) -> pd.DataFrame:
     """The runs that pass every filter; an empty filter lets all through."""
     keep = pd.Series(True, runs.index)
-    if values["whose"] is not None:
+    if values["whose"] in ORIGINS:
         keep &= whose(runs["id"]) == values["whose"]
     for name, column in FILTERS.items():
         if values[name]:
@@ -86,20 +86,21 @@ def items(runs: pd.DataFrame, unit: str) -> pd.DataFrame:
 
 def resolved(chosen: Sequence[str], items: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
     """The items that the ids mean, in the order chosen: a run also means its setting, and a
-    setting its runs, so that a choice outlives a change of unit."""
+    setting its first run, so that a choice outlives a change of unit."""
     setting_of = dict(zip(runs["id"], runs["setting"], strict=True))
+    first_of = {setting: run for run, setting in reversed(setting_of.items())}
     present = set(items["id"])
-    found: list[str] = []
-    for name in chosen:
-        runs_of = [run for run, setting in setting_of.items() if setting == name]
-        found += [i for i in (name, setting_of.get(name), *runs_of) if i in present]
-    return list(dict.fromkeys(found))
+    meant = (next((i for i in (n, setting_of.get(n), first_of.get(n)) if i in present), None)
+             for n in chosen)  # fmt: skip
+    return list(dict.fromkeys(name for name in meant if name))
 
 
 def suggested(items: pd.DataFrame, looked_at: Sequence[str]) -> list[str]:
     """Whom to compare as long as nothing is chosen: the run that is looked at, then the best item
-    of each method by validation; the test is not for choosing."""
-    best = items.sort_values("validation", ascending=False).drop_duplicates("method")
+    of each method by validation; the test is not for choosing. A lucky seed is not taken for a
+    good setting where there are settings with several."""
+    steady = items[items["seeds"] > 1] if (items["seeds"] > 1).any() else items
+    best = steady.sort_values("validation", ascending=False).drop_duplicates("method")
     by_method = dict(zip(best["method"], best["id"], strict=True))
     names = [by_method[method] for method in METHODS_IN_ORDER if method in by_method]
     return list(dict.fromkeys([*looked_at, *names]))
@@ -122,20 +123,20 @@ def titles(items: pd.DataFrame) -> list[str]:
         vary.add("rate")
     if whose(items["id"]).nunique() > 1:
         vary.add("whose")
-    names = pd.Series([_name(row, vary) for row in items.itertuples()], dtype="str")
+    names = _names(items, vary)
+    repeated = pd.Series(names, dtype="str").duplicated(keep=False)
     return [
         f"{name} ({wording.started(members[0].removeprefix(_MARK))})" if again else name
-        for name, again, members in zip(
-            names, names.duplicated(False), items["members"], strict=True
-        )
+        for name, again, members in zip(names, repeated, items["members"], strict=True)
     ]
 
 
 def series(items: pd.DataFrame, axis: str) -> list[str]:
     """Which points of a chart belong together: what its axis does not tell."""
-    vary = _varying(items, "layers", "targets", "train") - {axis}
-    vary |= {"rank"} if axis == "layers" else set()
-    return [_name(row, vary) for row in items.itertuples()]
+    if axis in ("alpha", "scale"):
+        return _names(items, {"rank"})
+    vary = _varying(items, "scale", "layers", "targets", "train") - {axis}
+    return _names(items, vary | {"rank"} if axis == "layers" else vary)
 
 
 def _varying(items: pd.DataFrame, *columns: str) -> set[str]:
@@ -143,12 +144,19 @@ def _varying(items: pd.DataFrame, *columns: str) -> set[str]:
     return {c for c in columns if items[c].replace("", None).dropna().nunique() > 1}
 
 
-def _name(row: Any, say: Collection[str]) -> str:
+def _names(items: pd.DataFrame, say: Collection[str]) -> list[str]:
+    """What each row is called when this is said; alpha / r only where it is not the usual one."""
+    usual = items["scale"].mode()
+    scale = usual.iloc[0] if len(usual) else None
+    return [_name(row, say, scale) for row in items.itertuples()]
+
+
+def _name(row: Any, say: Collection[str], usual_scale: float | None) -> str:
     parts = [t(f"train.method.option.{row.method}")]
     if "rank" in say and pd.notna(row.rank):
         parts[0] += f" r={row.rank}"
-    if "scale" in say and pd.notna(row.alpha):
-        parts.append(f"alpha={wording.number(row.alpha)}")
+    if "scale" in say and pd.notna(row.scale) and row.scale != usual_scale:
+        parts.append(f"alpha/r={wording.number(row.scale)}")
     if "targets" in say and row.targets:
         parts.append(row.targets)
     if "layers" in say and row.layers:
@@ -163,8 +171,8 @@ def _name(row: Any, say: Collection[str]) -> str:
         parts.append(t("compare.title.rate", rate=wording.number(row.rate)))
     if "seed" in say:
         parts.append(t("common.title.seed", seed=row.seed))
-    if "whose" in say:
-        parts.append(t(f"compare.title.{SHIPPED if row.id.startswith(_MARK) else OWN}"))
+    if "whose" in say and not row.id.startswith(_MARK):
+        parts.append(t("compare.title.own"))
     return t("common.comma").join(parts)
 
 

@@ -14,7 +14,6 @@ KEY = "compare.table"
 #: Columns in order, and how their numbers are written.
 SHOWN = {
     "title": None,
-    "whose": None,
     "test": "%.1f",
     "low": "%.1f",
     "high": "%.1f",
@@ -22,6 +21,7 @@ SHOWN = {
     "trainable": "localized",
     "seconds": "%.0f",
     "memory": "localized",
+    "whose": None,
     "seeds": "%d",
     "seed": "%d",
     "method": None,
@@ -73,7 +73,7 @@ def _column(name: str):
     label = t(f"compare.column.{name}")
     if SHOWN[name]:
         return st.column_config.NumberColumn(label, format=SHOWN[name])
-    return st.column_config.Column(label, width="medium" if name == "title" else None)
+    return st.column_config.Column(label, width=310 if name == "title" else None)
 
 
 def _mark(rows: list[int]) -> None:

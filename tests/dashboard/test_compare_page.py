@@ -94,7 +94,7 @@ def test_with_the_grid_alone_it_is_never_empty(runs, grid):
     app = open_page()
     table = shown(app)
     assert len(table) == 4 and set(table["seeds"]) == {3}
-    assert "12 runs came with the app, 0 are your own" in texts(app)
+    assert "came with the app: 12; your own: 0" in texts(app)
     assert len(verdicts(app)) >= 1, "the best of each method are compared at once"
     assert not app.warning and not app.error
 
@@ -113,7 +113,7 @@ def test_shipped_rows_and_own_ones_are_told_apart_and_never_joined(runs, grid):
     table = shown(app)
     assert len(table) == 5 and sorted(table["seeds"]) == [1, 3, 3, 3, 3]
     assert table["whose"].value_counts().to_dict() == {"Came with the app": 4, "Your own": 1}
-    assert "1 are your own" in texts(app)
+    assert "your own: 1" in texts(app)
     assert shown(open_page(whose="own"))["whose"].tolist() == ["Your own"]
     assert len(shown(open_page(whose="shipped"))) == 4
 
@@ -124,16 +124,16 @@ def test_runs_on_other_sentences_are_left_out_and_can_be_chosen(runs, grid):
     )
     app = open_page()
     assert len(shown(app)) == 4
-    assert "1 runs were scored on other sentences" in texts(app)
+    assert "Scored on other sentences, and never mixed with these: 1" in texts(app)
     other = open_page(test="b" * 16)
     assert len(shown(other)) == 1
-    assert "12 runs were scored on other sentences" in texts(other)
+    assert "never mixed with these: 12" in texts(other)
 
 
 def test_runs_that_did_not_note_their_sentences_are_left_out(runs, no_grid):
     make_run(runs / "20250101-120000-cccccccc", lora(), answers(0.8), test_fingerprint=None)
     app = open_page()
-    assert "1 runs of an earlier version" in texts(app)
+    assert "did not note their test sentences: 1" in texts(app)
     assert not app.dataframe
 
 
@@ -205,11 +205,13 @@ def _title(app: AppTest, name: str) -> str:
     return shown(app).set_index("id")["title"][name]
 
 
-def test_a_choice_outlives_the_change_from_runs_to_settings(runs, grid):
+def test_a_choice_outlives_the_change_between_runs_and_settings(runs, grid):
     name = "shipped." + read_grid(grid).runs["id"][0]
     app = open_page(chosen=name)
     [chosen] = app.multiselect(key="compare.chosen").value
     assert chosen == "shipped." + read_grid(grid).runs["setting"][0]
+    back = open_page(unit="runs", chosen=chosen)
+    assert back.multiselect(key="compare.chosen").value == [name]
 
 
 @pytest.mark.parametrize(

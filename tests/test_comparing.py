@@ -152,6 +152,15 @@ def test_without_spread_between_seeds_it_is_the_paired_t_test():
     assert (found.interval.low, found.interval.high) == pytest.approx((low, high))
 
 
+def test_seeds_that_disagree_widely_leave_nothing_measurable():
+    place = np.arange(500) / 500
+    first = np.array([place < accuracy for accuracy in (0.6, 0.95)])
+    second = np.array([place < accuracy for accuracy in (0.5, 0.85)])
+    found = compare(first, second)
+    assert found.value == pytest.approx(0.1) and not found.measurable
+    assert found.interval.high - found.interval.low > 0.7, "seeds differ by 35 points"
+
+
 def test_a_single_seed_on_one_side_is_said():
     generator = np.random.default_rng(3)
     right = trained(generator, 4, generator.normal(1, 1, 200), 0.3)

@@ -38,14 +38,19 @@ class Opened:
 
 
 def begin() -> None:
-    """Take over language and presenter mode, which are needed before any page is drawn."""
+    """Take over language and presenter mode, which are needed before any page is drawn.
+
+    An address without them leaves them as they are, unless the visitor went back to it.
+    """
     address = _news()
     if address is None:
         return
     if address.get(LANGUAGE) in language.LANGUAGES:
         language.choose(address[LANGUAGE])
-    if address.get(PRESENT) in ("0", "1"):
-        st.session_state.presenting_ = address[PRESENT] == "1"
+    elif _went_back():
+        language.choose("")
+    if address.get(PRESENT) in ("0", "1") or _went_back():
+        st.session_state.presenting_ = address.get(PRESENT) == "1"
 
 
 def open_page(sheet: Sheet) -> None:

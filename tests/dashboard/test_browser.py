@@ -136,13 +136,17 @@ def test_language_and_presenter_by_hand(server: tuple[str, Path], page: Page):
     address, log = server
     page.goto(address)
     expect(page.get_by_role("button", name="Start run")).to_be_visible(timeout=PATIENCE)
-    before = page.evaluate("getComputedStyle(document.documentElement).fontSize")
+    settled(page)
+    letters = "parseFloat(getComputedStyle(document.documentElement).fontSize)"
+    before = page.evaluate(letters)
     page.get_by_text("Presenter", exact=True).click()
+    wait_for(lambda: page.evaluate(letters) > before, 120, "large letters")
     wait_for(lambda: "present=1" in page.url, 30, "the address to say that someone presents")
-    assert page.evaluate("getComputedStyle(document.documentElement).fontSize") > before
+    settled(page)
     page.get_by_text("中文", exact=True).click()
     expect(page.get_by_role("button", name="开始训练")).to_be_visible(timeout=PATIENCE)
     wait_for(lambda: "lang=zh" in page.url, 30, "the address to name the language")
+    settled(page)
     page.go_back()
     expect(page.get_by_role("button", name="Start run")).to_be_visible(timeout=PATIENCE)
     assert "Traceback" not in log.read_text()

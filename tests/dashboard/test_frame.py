@@ -91,6 +91,14 @@ def test_the_back_button_brings_earlier_values_back(app, monkeypatch):
     assert address(app) == {"rank": "32"}
 
 
+def test_the_back_button_undoes_language_and_presenter(app, monkeypatch):
+    open_page(app, lang="zh", present="1")
+    go_back(app, monkeypatch, "train")
+    assert address(app) == {}
+    assert app.button(key="start").label == "Start run"
+    assert not app.toggle(key="header.presenter").value
+
+
 def test_a_click_that_brings_an_older_address_undoes_nothing(app):
     open_page(app, rank="32")
     app.number_input(key="rank").set_value(5)
@@ -190,14 +198,15 @@ def test_a_lesson_belongs_to_its_page(two_pages):
 
 def test_a_teacher_makes_a_lesson_that_opens_as_made(app):
     open_page(app, rank="4", lang="zh")
-    app.multiselect(key="lesson.train.fix").set_value(["rank", "alpha"])
+    app.multiselect(key="lesson.train.fix@zh").set_value(["rank", "alpha"])
     app.text_area(key="lesson.train.ask").set_value("为什么? 50% & more = <b>?")
     again(app)
     link = app.code[0].value
     made = dict(parse_qsl(urlsplit(link).query))
     app.query_params = made
     again(app)
-    assert app.number_input(key="rank").disabled and app.number_input(key="rank").value == 4
+    rank = app.number_input(key="rank@zh")
+    assert rank.disabled and rank.value == 4
     assert "50\\% \\& more" in app.info[0].value
     assert address(app) == made
 

@@ -111,10 +111,10 @@ def has_place(items: pd.DataFrame, axis: str) -> pd.Series:
 
 
 def in_legend(series: Iterable[str]) -> list[str]:
-    """The names as they first come; where colours are short, those seen most often first."""
+    """The names as they first come; where colours are short, those seen most often come first."""
     counted = Counter(series)
-    frequent = [name for name, _ in counted.most_common()]
-    return list(counted) if len(counted) <= len(COLOURS) else frequent
+    coloured = {name for name, _ in counted.most_common(len(COLOURS))}
+    return sorted(counted, key=lambda name: name not in coloured)
 
 
 def legend(names: Iterable[str]) -> str:

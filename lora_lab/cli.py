@@ -18,7 +18,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0 is success, 1 a check that failed, 2 a request that could not be carried out.
     """
-    options = build_parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    options = build_parser().parse_args(words)
+    options.words = words
     try:
         return options.run(options) or 0
     except KeyboardInterrupt:
@@ -62,6 +64,8 @@ def build_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     sweep.add_argument("--folder", type=Path, help="(default: a new one under runs/)")
     _model_flag(sweep)
+    sweep.add_argument("--preset", help="a named grid in the place of all settings: classroom")
+    sweep.add_argument("--export", type=Path, metavar="FOLDER", help="also store it as a grid")
     sweep.add_argument("--ranks", default="", help="such as 1,2,4,8")
     sweep.add_argument("--layer-choices", default="", help="such as 'top:1 top:2 all'")
     sweep.add_argument("--seeds", default="", help="such as 0,1,2")

@@ -7,6 +7,7 @@ help and mistakes in the words are answered at once.
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from argparse import Namespace
 from dataclasses import replace
@@ -57,14 +58,10 @@ def sweep(options: Namespace) -> None:
     from tqdm.auto import tqdm
 
     from lora_lab.runs import Run, new_run_folder
-    from lora_lab.sweeps import grid, run_sweep
+    from lora_lab.stored_grid import write_grid
+    from lora_lab.sweeps import run_sweep
 
-    configs = grid(
-        _run_config(options),
-        ranks=_whole_numbers("--ranks", options.ranks),
-        layers=options.layer_choices.split(),
-        seeds=_whole_numbers("--seeds", options.seeds),
-    )
+    configs = _sweep_configs(options)
     folder = options.folder or new_run_folder(Path("runs"))
     with tqdm(total=len(configs), unit="run") as bar:
 
@@ -73,6 +70,9 @@ def sweep(options: Namespace) -> None:
             bar.update()
 
         runs = run_sweep(configs, folder, at_once=options.at_once, finished=finished)
+    if options.export:
+        command = shlex.join(["lora-lab", *options.words])
+        write_grid(list(runs.values()), options.export, command)
     if options.json:
         print(json.dumps({name: {"folder": str(r.folder), **r.result} for name, r in runs.items()}))
         return
@@ -84,6 +84,8 @@ def sweep(options: Namespace) -> None:
             f"{run.result['trainable']:12,}{run.result['seconds']:9.0f}"
         )
     print(f"\nRuns: {folder}")
+    if options.export:
+        print(f"Stored as a grid in {options.export}")
 
 
 def rescore(options: Namespace) -> None:
@@ -214,6 +216,26 @@ def demo(options: Namespace) -> None:
         raise ValueError(f"No method {', '.join(unknown)}; there are {', '.join(TITLES)}.")
     config = _run_config(options)
     run_demo(options.folder, replace(config, method="lora"), methods)
+
+
+def _sweep_configs(options: Namespace) -> Any:
+    from lora_lab.presets import preset
+    from lora_lab.runs import RunConfig
+    from lora_lab.sweeps import grid
+
+    base = _run_config(options)
+    chosen = dict(
+        ranks=_whole_numbers("--ranks", options.ranks),
+        layers=options.layer_choices.split(),
+        seeds=_whole_numbers("--seeds", options.seeds),
+    )
+    if not options.preset:
+        return grid(base, **chosen)
+    if base != RunConfig() or any(chosen.values()):
+        raise ValueError(
+            "--preset decides every setting. Give it alone, or leave it out and give the others."
+        )
+    return preset(options.preset)
 
 
 def _run_config(options: Namespace) -> Any:

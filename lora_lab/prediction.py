@@ -62,10 +62,16 @@ def evaluate_tokenised(
     precision: Precision = "float32",
 ) -> Evaluation:
     """``evaluate`` for texts that have been tokenised already; see ``logits_function``."""
-    names = check_classes(model, dataset)
+    check_classes(model, dataset)
     p = probabilities(
         model, text, batch_size=batch_size, cache=cache, prefix=prefix, precision=precision
     )
+    return evaluate_probabilities(p, dataset)
+
+
+def evaluate_probabilities(p: np.ndarray, dataset: Dataset) -> Evaluation:
+    """Score probabilities (N, C) that a model has given already to the N texts of ``dataset``."""
+    names = list(dataset.features["label"].names)
     return evaluate_predictions(np.asarray(dataset["label"]), p.argmax(axis=1), names, p)
 
 

@@ -5,6 +5,7 @@ status.json            running, finished or failed, and why
 metrics.jsonl          one line per event, while it trains
 checkpoint.safetensors weights, optimiser and random state, to go on after an interruption
 adapter/  or  model/   the trained weights (a whole model for full fine-tuning)
+test_answers.safetensors   what the trained model answers on each test text, see ``answers``
 result.json            scores on validation and test, parameters, seconds
 """
 
@@ -21,12 +22,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import torch
 from datasets import DatasetDict
 
 from lora_lab import processes
 from lora_lab.adapt import LoraConfig, TwoSidedConfig, apply_lora, apply_two_sided, freeze
 from lora_lab.adapter_files import load_adapted_model, save_adapter
+from lora_lab.answers import Answers, save_answers
 from lora_lab.checkpoints import StorageError, write_atomically
 from lora_lab.choices import Method, State
 from lora_lab.data import cache_folder, fingerprint, load_data
@@ -109,7 +112,10 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class Run:
-    """What is known about a run folder. ``result`` is None until it has finished."""
+    """What is known about a run folder. ``result`` is None until it has finished.
+
+    ``made_with`` names versions and machine, see ``environment``.
+    """
 
     folder: Path
     config: RunConfig
@@ -117,6 +123,7 @@ class Run:
     reason: str
     metrics: list[dict[str, Any]]
     result: dict[str, Any] | None
+    made_with: dict[str, Any] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -168,6 +175,7 @@ def execute(
             return earlier
     _write_json(folder / "config.json", config.as_dict() | {"made_with": environment()})
     _write_status(folder, "running")
+    forget_peak_memory()
     try:
         data = config.data.load()
         model, tokenizer = prepare_model(config, data)
@@ -185,6 +193,9 @@ def execute(
             _save_whole_model(model, tokenizer, folder / "model")
         else:
             save_adapter(model, folder / "adapter")
+        if run.test_probabilities is not None:
+            labels = np.asarray(data["test"]["label"])
+            save_answers(Answers(run.test_probabilities, labels), folder)
         _write_json(folder / "result.json", _result(run, data))
     except KeyboardInterrupt:
         _write_status(folder, "interrupted", "stopped by the user")
@@ -240,7 +251,7 @@ def read_run(folder: Path) -> Run:
     """
     try:
         values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        values.pop("made_with", None)
+        made_with = values.pop("made_with", {})
         config = RunConfig.from_dict(values)
         status = json.loads((folder / "status.json").read_text(encoding="utf-8"))
         result = None
@@ -253,7 +264,8 @@ def read_run(folder: Path) -> Run:
     state, reason = status["state"], status.get("reason", "")
     if state == "running" and not _is_alive(status):
         state, reason = "interrupted", "its process has ended; go on with --resume"
-    return Run(folder, config, state, reason, read_metrics(folder / "metrics.jsonl"), result)
+    metrics = read_metrics(folder / "metrics.jsonl")
+    return Run(folder, config, state, reason, metrics, result, made_with)
 
 
 def list_runs(runs: Path) -> list[Run]:
@@ -285,7 +297,10 @@ def with_learning_rate_for(method: Method, config: TrainConfig) -> TrainConfig:
 
 
 def peak_memory() -> int | None:
-    """Largest resident memory of this process so far, in bytes; None where unknown."""
+    """Largest resident memory of this process, in bytes; None where unknown.
+
+    Since its start or, where the system can, since ``forget_peak_memory``.
+    """
     try:
         import resource
     except ImportError:  # Windows
@@ -294,10 +309,22 @@ def peak_memory() -> int | None:
     return peak if platform.system() == "Darwin" else peak * 1024
 
 
+def forget_peak_memory() -> None:
+    """Let ``peak_memory`` begin anew: a process that trains several runs has a peak for each.
+
+    Only Linux can; elsewhere the peak is that of the whole process so far.
+    """
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        pass
+
+
 def _result(run: TrainingRun, data: DatasetDict) -> dict[str, Any]:
     return {
         "labels": list(data["train"].features["label"].names),
         "data_fingerprint": fingerprint(data),
+        "test_fingerprint": fingerprint({"test": data["test"]}) if "test" in data else None,
         "train_examples": len(data["train"]),
         "trainable": run.trainable,
         "best_epoch": run.best_epoch,

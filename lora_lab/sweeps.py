@@ -100,7 +100,8 @@ def _one_for_each_prefix(configs: Configs) -> dict[str, RunConfig]:
     for name, config in configs.items():
         lora, train = config.lora, config.train
         below = (lora.layers, lora.target_modules, train.max_length, train.prefix, train.precision)
-        leaders.setdefault(repr((config.model, config.data, *below)), (name, config))
+        key = repr((config.method, config.model, config.data, *below))
+        leaders.setdefault(key, (name, config))
     return dict(leaders.values())
 
 

@@ -7,10 +7,11 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import torch
 from datasets import DatasetDict
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ from lora_lab.data import fingerprint
 from lora_lab.evaluation import Evaluation
 from lora_lab.forward import logits_function
 from lora_lab.precision import frozen_stored_in, settle
-from lora_lab.prediction import evaluate_tokenised
+from lora_lab.prediction import evaluate_probabilities, evaluate_tokenised, probabilities
 from lora_lab.prefix_cache import PrefixCache
 
 #: Called with every event of a run: a dictionary whose "event" is "start", "step" or "epoch".
@@ -124,6 +125,7 @@ class TrainingRun:
         trainable: parameters that learned, head included.
         seconds: time spent training and validating, over all attempts.
         truncated: texts of the training set that were longer than ``max_length`` tokens.
+        test_probabilities: (N, C), what the model answers on each test text; None like ``test``.
     """
 
     config: TrainConfig
@@ -135,6 +137,7 @@ class TrainingRun:
     steps: int
     seconds: float
     truncated: int
+    test_probabilities: np.ndarray | None = field(default=None, compare=False, repr=False)
 
 
 def train(
@@ -269,20 +272,20 @@ def _train(
             parameter.copy_(best[name])
     model.eval()
 
-    def score(split: str) -> Evaluation:
-        return evaluate_tokenised(model, text[split], data[split], **reading)
-
+    answers = probabilities(model, text["test"], **reading) if "test" in data else None
     return TrainingRun(
         config=config,
         history=tuple(progress.history),
         best_epoch=progress.best_epoch,
         # Known already, unless the best epoch was before an interruption.
-        validation=best_validation or score("validation"),
-        test=score("test") if "test" in data else None,
+        validation=best_validation
+        or evaluate_tokenised(model, text["validation"], data["validation"], **reading),
+        test=None if answers is None else evaluate_probabilities(answers, data["test"]),
         trainable=trainable_parameters(model),
         steps=progress.step,
         seconds=progress.seconds,
         truncated=text["train"].truncated,
+        test_probabilities=answers,
     )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 
 import pytest
 
 from lora_lab.cli import main
+from lora_lab.stored_grid import read_grid
 
 
 @pytest.fixture
@@ -119,6 +121,9 @@ def test_train_takes_all_settings_from_a_file(run, trained, tmp_path):
         (["demo", "--methods", "head,magic"], "magic"),
         (["sweep", "--ranks", "1,x"], "--ranks is '1,x'"),
         (["sweep", "--ranks", "2,2"], "given twice"),
+        (["sweep", "--preset", "school"], "'school'"),
+        (["sweep", "--preset", "classroom", "--ranks", "2"], "--preset decides every setting"),
+        (["sweep", "--preset", "classroom", "--epochs", "1"], "--preset decides every setting"),
         (["rescore", "no-such-run"], "no-such-run"),
     ],
 )
@@ -142,6 +147,16 @@ def test_sweep_runs_a_grid_and_goes_on_where_it_stopped(run, tiny_folder, review
     status, out, _ = run(*words)
     assert status == 0 and all(name in out for name in found)
     assert {path: path.stat().st_mtime_ns for path in before} == before, "nothing ran again"
+
+
+def test_a_sweep_can_be_stored_as_a_grid_with_its_command(run, tiny_folder, reviews_file, tmp_path):
+    words = ["sweep", "--model", str(tiny_folder), "--data", str(reviews_file), "--epochs", "1"]
+    words += ["--seeds", "0,1", "--layer-choices", "top:1", "--at-once", "1"]
+    words += ["--folder", str(tmp_path / "runs"), "--export", str(tmp_path / "my grid")]
+    assert run(*words)[0] == 0
+    grid = read_grid(tmp_path / "my grid")
+    assert shlex.split(grid.origin["command"]) == ["lora-lab", *words]
+    assert list(grid.runs["seed"]) == [0, 1] and grid.runs["setting"].nunique() == 1
 
 
 def test_rescore_cuts_the_rank_down_to_nothing(run, trained):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 
 import psutil
@@ -20,9 +21,11 @@ from lora_lab.runs import (
     RunConfig,
     RunError,
     execute,
+    forget_peak_memory,
     list_runs,
     load_trained,
     new_run_folder,
+    peak_memory,
     read_run,
     with_learning_rate_for,
 )
@@ -136,6 +139,16 @@ def test_runs_are_listed_and_other_folders_are_not(finished, tmp_path):
 def test_new_run_folders_cannot_be_guessed(tmp_path):
     names = {new_run_folder(tmp_path).name for _ in range(100)}
     assert len(names) == 100
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can forget a peak")
+def test_each_run_of_a_process_has_a_peak_of_its_own():
+    large = bytearray(400 * 2**20)
+    large[::4096] = b"x" * len(large[::4096])  # touched: now it is resident
+    before = peak_memory()
+    del large
+    forget_peak_memory()
+    assert peak_memory() < before - 300 * 2**20
 
 
 @given(

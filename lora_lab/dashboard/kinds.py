@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote, unquote
 
 from lora_lab.targets import choose_layers
 
@@ -149,6 +150,26 @@ class Several(Setting):
         if not set(names) <= set(self.options):
             raise ValueError(f"{text!r} is not made of {', '.join(self.options)}")
         return tuple(option for option in self.options if option in names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Names(Setting):
+    """Some, or none, of the names that are only known when the page is drawn, in an order."""
+
+    default: tuple[str, ...] = ()
+    most: int = 40
+    longest: int = 120
+
+    def write(self, value: Sequence[str]) -> str:
+        return ",".join(quote(name, safe=" :.+-") for name in value)  # a name may hold a comma
+
+    def read(self, text: str) -> tuple[str, ...]:
+        names = tuple(unquote(name) for name in text.split(",") if name)
+        if len(names) > self.most or any(len(name) > self.longest for name in names):
+            raise ValueError(f"more than {self.most} names, or one above {self.longest} letters")
+        if not all(name.isprintable() for name in names) or len(set(names)) < len(names):
+            raise ValueError("a name that cannot be shown, or one that comes twice")
+        return names
 
 
 @dataclass(frozen=True, kw_only=True)

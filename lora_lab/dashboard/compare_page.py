@@ -1,0 +1,208 @@
+"""Runs side by side: what a setting buys, and whether the difference is real."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from lora_lab.dashboard import (
+    compare_charts,
+    compare_filters,
+    compare_rows,
+    export,
+    form,
+    state,
+    wording,
+)
+from lora_lab.dashboard.compare_rows import Rows
+from lora_lab.dashboard.compare_table import show_table
+from lora_lab.dashboard.compare_words import basis_texts, verdict
+from lora_lab.dashboard.kinds import Choice, Names, Text
+from lora_lab.dashboard.language import t
+from lora_lab.dashboard.sheet import Sheet
+
+MOST_CHOSEN = len(compare_charts.COLOURS)
+MOST_NAMED = 8  # more names in a sentence are not read
+SHEET = Sheet(
+    "compare",
+    (
+        Choice(name="unit", default="settings", options=("settings", "runs")),
+        Choice(name="whose", default="both", options=("both", *compare_rows.ORIGINS)),
+        Text(name="test", longest=16),
+        Names(name="methods"),
+        Names(name="layers"),
+        Names(name="targets"),
+        Names(name="sizes"),
+        Choice(
+            name="axis",
+            default="rank",
+            options=(*compare_charts.STEPS, *compare_charts.COSTS),
+        ),
+        Names(name="chosen", most=MOST_CHOSEN),
+    ),
+)
+
+
+def show() -> None:
+    state.open_page(SHEET)
+    rows = compare_rows.everything()
+    st.title(t("compare.title"), anchor=False)
+    if rows.problem:
+        _no_grid(rows.problem)
+    if rows.runs.empty:
+        st.info(t("compare.empty"))
+        return
+    with st.sidebar:
+        kept = compare_filters.show(SHEET, rows.runs)
+    counts = compare_rows.whose(kept["id"]).value_counts()
+    shipped, own = (int(counts.get(origin, 0)) for origin in ("shipped", "own"))
+    st.caption(t("compare.lead", shipped=shipped, own=own))
+    if kept.empty:
+        st.info(t("compare.nothing_left"))
+        return
+    items = compare_rows.items(kept, state.values()["unit"])
+    chosen, is_suggestion = _chosen(items, kept)
+    _accuracy(items, chosen)
+    st.header(t("compare.verdict.heading"), anchor=False)
+    _choose(items, chosen, is_suggestion)
+    _verdicts(items, chosen, kept)
+    _curves(items, chosen, rows)
+    st.header(t("compare.table.heading"), anchor=False)
+    show_table(items, chosen, _take_chosen)
+    if rows.origin:
+        _origin(rows.origin)
+
+
+def _no_grid(problem: str) -> None:
+    st.warning(t("compare.no_grid", reason=wording.plain(problem)))
+    st.code("lora-lab sweep --preset classroom --export lora_lab/dashboard/grid", language="bash")
+
+
+def _accuracy(items: pd.DataFrame, chosen: list[str]) -> None:
+    st.header(t("compare.chart.heading"), anchor=False)
+    form.one(SHEET, "axis")
+    axis = state.values()["axis"]
+    items = items.assign(series=compare_rows.series(items, axis))
+    front = compare_rows.front(items, axis) if axis in compare_charts.COSTS else None
+    dark = st.context.theme.type == "dark"
+    draw = partial(compare_charts.accuracy_over, items, axis, front, chosen, dark)
+    st.altair_chart(draw(legend=False))
+    placed = items[compare_charts.has_place(items, axis)]
+    st.html(compare_charts.legend(compare_charts.in_legend(placed["series"])))
+    export.figure(draw(legend=True), f"accuracy-over-{axis}")
+    st.caption(" ".join(_notes(items, placed, axis, front)))
+
+
+def _notes(
+    items: pd.DataFrame, placed: pd.DataFrame, axis: str, front: pd.Series | None
+) -> list[str]:
+    """How to read the chart: only what can be seen in it."""
+    notes, both = [], items["whose"].nunique() > 1
+    if both:
+        notes.append(t("compare.chart.marks"))
+    if len(placed) < len(items):
+        notes.append(t("compare.chart.across"))
+    if front is not None:
+        notes.append(t("compare.chart.front"))
+        if axis == "seconds" and both:
+            notes.append(t("compare.chart.seconds"))
+        if front.sum() <= MOST_NAMED:
+            members = items[front].sort_values(axis)["title"].map(wording.plain)
+            notes.append(t("compare.chart.members", names=t("common.comma").join(members)))
+    elif placed[axis].nunique() == 1:
+        notes.append(t("compare.chart.one_value", axis=t(f"compare.axis.option.{axis}")))
+    return notes
+
+
+def _chosen(items: pd.DataFrame, runs: pd.DataFrame) -> tuple[list[str], bool]:
+    """The items in the address, else a suggestion; says which of the address are not here."""
+    wanted = state.values()["chosen"]
+    if wanted:
+        found = compare_rows.resolved(wanted, items, runs)
+        known = {*runs["id"], *runs["setting"]}
+        if missing := [name for name in wanted if name not in known]:
+            names = t("common.comma").join(map(wording.quoted, missing))
+            st.warning(t("compare.missing", names=names))
+        if found:
+            return found[:MOST_CHOSEN], False
+    looked_at = compare_rows.resolved([state.run_id()], items, runs)
+    return compare_rows.suggested(items, looked_at)[:MOST_CHOSEN], True
+
+
+def _take_chosen(names: list[str]) -> None:
+    state.change("chosen", tuple(names[:MOST_CHOSEN]))
+
+
+def _choose(items: pd.DataFrame, chosen: list[str], is_suggestion: bool) -> None:
+    titles = dict(zip(items["id"], items["title"], strict=True))
+    key = "compare.chosen"
+    st.session_state[key] = chosen
+    st.multiselect(
+        t("compare.chosen.label"),
+        titles,
+        format_func=titles.get,
+        key=key,
+        max_selections=MOST_CHOSEN,
+        help=t("compare.chosen.help"),
+        placeholder=t("compare.chosen.placeholder"),
+        disabled=state.is_fixed("chosen"),
+        on_change=lambda: _take_chosen(st.session_state[key]),
+    )
+    if is_suggestion:
+        st.caption(t("compare.chosen.suggested"))
+
+
+def _verdicts(items: pd.DataFrame, chosen: list[str], runs: pd.DataFrame) -> None:
+    rows = {row.id: row for row in items.itertuples()}
+    if len(chosen) < 2:
+        st.info(t("compare.verdict.choose"))
+        return
+    found = [verdict(rows[chosen[0]], rows[other], runs) for other in chosen[1:]]
+    st.markdown("\n".join(f"- {one.text}" for one in found))
+    st.caption(" ".join(basis_texts(found)))
+
+
+def _curves(items: pd.DataFrame, chosen: list[str], rows: Rows) -> None:
+    picked = items.set_index("id").loc[chosen]
+    title_of = {run: row.title for row in picked.itertuples() for run in row.members}
+    epochs = rows.epochs[rows.epochs["id"].isin(title_of)]
+    seeds = rows.runs.set_index("id")["seed"]
+    epochs = epochs.assign(title=epochs["id"].map(title_of), seed=epochs["id"].map(seeds))
+    st.header(t("compare.curves.heading"), anchor=False)
+    quantities = ("validation_accuracy", "training_loss")
+    for column, quantity in zip(st.columns(2), quantities, strict=True):
+        draw = partial(compare_charts.curves, epochs, quantity, list(picked["title"]))
+        column.altair_chart(draw(legend=False))
+        with column:
+            export.figure(draw(legend=True), f"curves-{quantity}")
+    st.html(compare_charts.legend(picked["title"]))
+    st.caption(t("compare.curves.about"))
+
+
+def _origin(origin: dict[str, Any]) -> None:
+    data, made_with = origin["data"], origin["made_with"]
+    with st.expander(t("compare.origin.heading")):
+        st.markdown(
+            t(
+                "compare.origin.facts",
+                runs=origin["runs"],
+                seeds=_listed(origin["seeds"]),
+                date=origin["date"],
+                minutes=round(origin["seconds"] / 60),
+                train=_listed(f"{size:,}" for size in data["train"]),
+                data=_listed(map(wording.data, data["names"])),
+                test=f"{data['test']:,}",
+                fingerprint=_listed(data["fingerprints"]),
+            )
+        )
+        versions = _listed(f"{name} {value}" for name, value in made_with.items())
+        st.markdown(t("compare.origin.made_with", versions=wording.plain(versions)))
+        st.markdown(t("compare.origin.again"))
+        st.code(origin["command"], language="bash", wrap_lines=True)
+
+
+def _listed(values: Any) -> str:
+    return t("common.comma").join(map(str, values))

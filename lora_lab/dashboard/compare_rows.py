@@ -1,0 +1,192 @@
+"""What the compare page shows: shipped rows and the visitor's own, filtered, chosen and named."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from lora_lab.dashboard import folders, wording
+from lora_lab.dashboard.language import t
+from lora_lab.results_table import epochs_table, pareto_front, runs_table, settings_table
+from lora_lab.runs import Run
+from lora_lab.stored_grid import GridError, read_grid
+
+GRID = Path(__file__).parent / "grid"
+ORIGINS = SHIPPED, OWN = "shipped", "own"
+_MARK = "shipped."  # before the ids of shipped rows: no visitor's run is taken for one
+#: Columns that a visitor can narrow down, by the name of the filter.
+FILTERS = {"methods": "method", "layers": "layers", "targets": "targets", "sizes": "train"}
+METHODS_IN_ORDER = ("lora", "full", "head", "two-sided")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Every run and its epochs; where the shipped ones come from, or why there are none."""
+
+    runs: pd.DataFrame
+    epochs: pd.DataFrame
+    origin: dict[str, Any]
+    problem: str = ""
+
+
+def everything() -> Rows:
+    """Shipped runs first, then the visitor's own, newest first."""
+    shipped = _shipped(str(GRID))
+    found = folders.finished_runs()
+    own = _own(tuple(str(run.folder) for run in found), found)
+    runs = pd.concat([shipped.runs, own.runs], ignore_index=True)
+    epochs = pd.concat([shipped.epochs, own.epochs], ignore_index=True)
+    return Rows(runs, epochs, shipped.origin, shipped.problem)
+
+
+def whose(ids: pd.Series) -> pd.Series:
+    """ "shipped" or "own", for ids of runs or of settings."""
+    return ids.str.startswith(_MARK).map({True: SHIPPED, False: OWN})
+
+
+def test_sets(runs: pd.DataFrame) -> dict[str, str]:
+    """Test sentences by their fingerprint and what they are called, most runs first.
+
+    Runs of versions that did not note their test sentences are in none.
+    """
+    known = runs[runs["sentences"] != ""]
+    order = known["sentences"].value_counts(sort=True).index
+    firsts = known.drop_duplicates("sentences").set_index("sentences").loc[order]
+    return {
+        sentences: t("compare.test.named", data=wording.data(row.data), count=f"{row.examples:,}")
+        for sentences, row in zip(firsts.index, firsts.itertuples(), strict=True)
+    }
+
+
+def narrowed(runs: pd.DataFrame, values: dict[str, Any]) -> pd.DataFrame:
+    """The runs that pass every filter; an empty filter lets all through."""
+    keep = pd.Series(True, runs.index)
+    if values["whose"] in ORIGINS:
+        keep &= whose(runs["id"]) == values["whose"]
+    for name, column in FILTERS.items():
+        if values[name]:
+            keep &= runs[column].astype(str).isin(values[name])
+    return runs[keep]
+
+
+def items(runs: pd.DataFrame, unit: str) -> pd.DataFrame:
+    """What is compared: settings over their seeds, or single runs; ``title`` tells them apart."""
+    if unit == "settings":
+        found = settings_table(runs)
+    else:
+        members = [(name,) for name in runs["id"]]
+        found = runs.drop(columns="right").assign(seeds=1, members=members).reset_index(drop=True)
+    return found.assign(whose=whose(found["id"]), title=titles(found))
+
+
+def resolved(chosen: Sequence[str], items: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
+    """The items that the ids mean, in the order chosen: a run also means its setting, and a
+    setting its first run, so that a choice outlives a change of unit."""
+    setting_of = dict(zip(runs["id"], runs["setting"], strict=True))
+    first_of = {setting: run for run, setting in reversed(setting_of.items())}
+    present = set(items["id"])
+    meant = (next((i for i in (n, setting_of.get(n), first_of.get(n)) if i in present), None)
+             for n in chosen)  # fmt: skip
+    return list(dict.fromkeys(name for name in meant if name))
+
+
+def suggested(items: pd.DataFrame, looked_at: Sequence[str]) -> list[str]:
+    """Whom to compare as long as nothing is chosen: the run that is looked at, then the best item
+    of each method by validation; the test is not for choosing. A lucky seed is not taken for a
+    good setting where there are settings with several."""
+    steady = items[items["seeds"] > 1] if (items["seeds"] > 1).any() else items
+    best = steady.sort_values("validation", ascending=False).drop_duplicates("method")
+    by_method = dict(zip(best["method"], best["id"], strict=True))
+    names = [by_method[method] for method in METHODS_IN_ORDER if method in by_method]
+    return list(dict.fromkeys([*looked_at, *names]))
+
+
+def front(items: pd.DataFrame, cost: str) -> pd.Series:
+    """Which items are on the Pareto front. Seconds of different machines do not compare, so for
+    these each origin has a front of its own."""
+    if cost != "seconds":
+        return pareto_front(items[cost], items["test"])
+    parts = [pareto_front(part[cost], part["test"]) for _, part in items.groupby("whose")]
+    return pd.concat(parts).loc[items.index] if parts else pd.Series(dtype=bool)
+
+
+def titles(items: pd.DataFrame) -> list[str]:
+    """Names as short as they can be: what all have in common is left out."""
+    vary = {"rank", *_varying(items, "scale", "targets", "layers", "data", "train", "epochs")}
+    vary |= {"seed"} & set(items.columns)
+    if items.groupby("method")["rate"].nunique().gt(1).any():
+        vary.add("rate")
+    if whose(items["id"]).nunique() > 1:
+        vary.add("whose")
+    names = _names(items, vary)
+    repeated = pd.Series(names, dtype="str").duplicated(keep=False)
+    return [
+        f"{name} ({wording.started(members[0].removeprefix(_MARK))})" if again else name
+        for name, again, members in zip(names, repeated, items["members"], strict=True)
+    ]
+
+
+def series(items: pd.DataFrame, axis: str) -> list[str]:
+    """Which points of a chart belong together: what its axis does not tell."""
+    if axis in ("alpha", "scale"):
+        return _names(items, {"rank"})
+    vary = _varying(items, "scale", "layers", "targets", "train") - {axis}
+    return _names(items, vary | {"rank"} if axis == "layers" else vary)
+
+
+def _varying(items: pd.DataFrame, *columns: str) -> set[str]:
+    """The columns that have more than one value, not counting rows that have none."""
+    return {c for c in columns if items[c].replace("", None).dropna().nunique() > 1}
+
+
+def _names(items: pd.DataFrame, say: Collection[str]) -> list[str]:
+    """What each row is called when this is said; alpha / r only where it is not the usual one."""
+    usual = items["scale"].mode()
+    scale = usual.iloc[0] if len(usual) else None
+    return [_name(row, say, scale) for row in items.itertuples()]
+
+
+def _name(row: Any, say: Collection[str], usual_scale: float | None) -> str:
+    parts = [t(f"train.method.option.{row.method}")]
+    if "rank" in say and pd.notna(row.rank):
+        parts[0] += f" r={row.rank}"
+    if "scale" in say and pd.notna(row.scale) and row.scale != usual_scale:
+        parts.append(f"alpha/r={wording.number(row.scale)}")
+    if "targets" in say and row.targets:
+        parts.append(row.targets)
+    if "layers" in say and row.layers:
+        parts.append(t("common.title.layers", layers=row.layers))
+    if "data" in say:
+        parts.append(wording.data(row.data))
+    if "train" in say:
+        parts.append(t("common.title.sentences", count=row.train))
+    if "epochs" in say:
+        parts.append(t("compare.title.epochs", count=row.epochs))
+    if "rate" in say:
+        parts.append(t("compare.title.rate", rate=wording.number(row.rate)))
+    if "seed" in say:
+        parts.append(t("common.title.seed", seed=row.seed))
+    if "whose" in say and not row.id.startswith(_MARK):
+        parts.append(t("compare.title.own"))
+    return t("common.comma").join(parts)
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _shipped(folder: str) -> Rows:
+    try:
+        grid = read_grid(Path(folder))
+    except GridError as error:
+        return Rows(runs_table([]), epochs_table([]), {}, str(error))
+    runs = grid.runs.assign(id=_MARK + grid.runs["id"], setting=_MARK + grid.runs["setting"])
+    return Rows(runs, grid.epochs.assign(id=_MARK + grid.epochs["id"]), grid.origin)
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _own(folders_of_runs: tuple[str, ...], _runs: list[Run]) -> Rows:
+    """Finished runs do not change, so they are put into a table once."""
+    return Rows(runs_table(_runs), epochs_table(_runs), {})

@@ -1,0 +1,119 @@
+"""A sweep's results as a few small files that can be shipped, with what produced them.
+
+runs.csv      a row per run, see ``results_table.COLUMNS``
+epochs.csv    a row per epoch of each run: the learning curves
+origin.json   command, date, seeds, data, versions and machine
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lora_lab.checkpoints import write_atomically
+from lora_lab.results_table import (
+    COLUMNS,
+    EPOCH_COLUMNS,
+    as_table,
+    epochs_table,
+    right_answers,
+    runs_table,
+)
+from lora_lab.runs import Run
+
+FILES = ("runs.csv", "epochs.csv", "origin.json")
+FACTS = ("command", "date", "runs", "seeds", "seconds", "data", "made_with")
+
+
+class GridError(ValueError):
+    """A stored grid that cannot be written or read."""
+
+
+@dataclass(frozen=True)
+class StoredGrid:
+    """Tables of runs and of epochs, and ``origin``: everything in ``FACTS``."""
+
+    runs: pd.DataFrame
+    epochs: pd.DataFrame
+    origin: dict[str, Any]
+
+
+def write_grid(runs: Sequence[Run], folder: Path, command: str) -> StoredGrid:
+    """Store finished runs that were scored on the same test sentences.
+
+    Args:
+        command: what computes these runs anew, as one would type it.
+
+    Raises:
+        GridError: nothing to store, a run without a test result, or different test sentences.
+        StorageError: a file could not be written.
+    """
+    table = runs_table(runs)
+    if len(table) < max(1, len(runs)):
+        raise GridError(f"{len(runs) - len(table)} of {len(runs)} runs have no test result.")
+    if table["sentences"].nunique() > 1 or "" in set(table["sentences"]):
+        raise GridError("The runs were scored on different test sentences: store each set alone.")
+    grid = StoredGrid(table, epochs_table(runs), _origin(runs, table, command))
+    for name, frame in (("runs.csv", grid.runs), ("epochs.csv", grid.epochs)):
+        content = frame.to_csv(index=False, lineterminator="\n")
+        write_atomically(folder / name, content.encode())
+    origin = json.dumps(grid.origin, indent=2, ensure_ascii=False) + "\n"
+    write_atomically(folder / "origin.json", origin.encode())
+    return grid
+
+
+def read_grid(folder: Path) -> StoredGrid:
+    """A stored grid, checked: every run has its curves, answers and origin.
+
+    Raises:
+        GridError: no grid there, or it is damaged.
+    """
+    try:
+        runs, epochs, origin = ((folder / name).read_text(encoding="utf-8") for name in FILES)
+        grid = StoredGrid(_table(runs, COLUMNS), _table(epochs, EPOCH_COLUMNS), json.loads(origin))
+        right = right_answers(grid.runs)
+    except FileNotFoundError:
+        raise GridError(f"There is no stored grid in {folder}.") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise GridError(f"The stored grid in {folder} cannot be read: {error}") from error
+    if missing := [fact for fact in FACTS if fact not in grid.origin]:
+        raise GridError(f"origin.json in {folder} does not tell: {', '.join(missing)}.")
+    if right is None or set(grid.epochs["id"]) != set(grid.runs["id"]):
+        raise GridError(f"Answers or learning curves are missing in {folder}.")
+    return grid
+
+
+def _table(text: str, columns: dict[str, str]) -> pd.DataFrame:
+    texts = {name: kind for name, kind in columns.items() if kind == "str"}
+    return as_table(pd.read_csv(StringIO(text), dtype=texts), columns)
+
+
+def _origin(runs: Sequence[Run], table: pd.DataFrame, command: str) -> dict[str, Any]:
+    made_with: dict[str, list] = {}
+    for run in runs:
+        for name, value in run.made_with.items():
+            if value not in made_with.setdefault(name, []):
+                made_with[name].append(value)
+    facts = (
+        command,
+        date.today().isoformat(),
+        len(table),
+        sorted(int(seed) for seed in table["seed"].unique()),
+        round(float(table["seconds"].sum()), 1),
+        {
+            "names": sorted(table["data"].unique()),
+            "train": sorted(int(size) for size in table["train"].unique()),
+            "fingerprints": sorted({run.result["data_fingerprint"] for run in runs}),
+            "test": int(table["examples"].iloc[0]),
+            "test_fingerprint": table["sentences"].iloc[0],
+        },
+        {name: found[0] if len(found) == 1 else found for name, found in made_with.items()},
+    )
+    return dict(zip(FACTS, facts, strict=True))

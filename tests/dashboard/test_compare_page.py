@@ -1,0 +1,311 @@
+"""Compare, as a visitor meets it: nothing is mixed, nothing is claimed that was not measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from streamlit.testing.v1 import AppTest
+
+from lora_lab.comparing import interval_over_seeds
+from lora_lab.dashboard import compare_page, compare_rows, compare_words
+from lora_lab.dashboard.kinds import Names
+from lora_lab.presets import SEEDS, preset
+from lora_lab.results_table import right_answers
+from lora_lab.stored_grid import read_grid, write_grid
+
+from ..made_runs import answers, lora, make_run
+from .conftest import address as address_of
+from .conftest import texts
+
+PAGE = """
+from lora_lab.dashboard import compare_page, state
+state.begin()
+compare_page.show()
+"""
+ACCURACY = {"lora": 0.84, "head": 0.70, "full": 0.84}
+
+
+@pytest.fixture
+def grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small grid in the place of the shipped one: LoRA and full alike, the head far below."""
+    runs = []
+    for seed in (0, 1, 2):
+        for rank in (1, 8):
+            config = lora(rank=rank, seed=seed)
+            right = answers(ACCURACY["lora"], 10 * rank + seed)
+            folder = tmp_path / "sweep" / f"lora_rank-{rank}_seed-{seed}"
+            runs.append(make_run(folder, config, right, trainable=8000 * rank))
+        for method in ("head", "full"):
+            right = answers(ACCURACY[method], 100 + seed)
+            folder = tmp_path / "sweep" / f"{method}_seed-{seed}"
+            size = 770 if method == "head" else 22_713_986
+            config = lora(seed=seed, method=method)
+            runs.append(make_run(folder, config, right, trainable=size))
+    write_grid(runs, tmp_path / "grid", "lora-lab sweep --preset classroom")
+    monkeypatch.setattr(compare_rows, "GRID", tmp_path / "grid")
+    return tmp_path / "grid"
+
+
+@pytest.fixture
+def no_grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare_rows, "GRID", tmp_path / "nowhere")
+
+
+def open_page(**address: str) -> AppTest:
+    app = AppTest.from_string(PAGE, default_timeout=60)
+    for name, text in address.items():
+        app.query_params[name] = text
+    app.run()
+    assert not app.exception
+    return app
+
+
+def shown(app: AppTest) -> pd.DataFrame:
+    return app.dataframe[0].value
+
+
+def verdicts(app: AppTest) -> list[str]:
+    """The sentences of the comparison, without their escapes."""
+    found = (e.value.replace("\\", "") for e in app.markdown if e.value.startswith("- "))
+    return [line for text in found for line in text.splitlines()]
+
+
+def ids(frame: pd.DataFrame, **wanted: object) -> list[str]:
+    for column, value in wanted.items():
+        frame = frame[frame[column] == value]
+    return frame["id"].tolist()
+
+
+# ------------------------------------------------------------------ states of the page
+
+
+def test_without_runs_and_grid_it_says_what_to_do(runs, no_grid):
+    app = open_page()
+    assert "nothing to compare yet" in texts(app)
+    assert "lora-lab sweep --preset classroom" in app.code[0].value
+
+
+def test_with_the_grid_alone_it_is_never_empty(runs, grid):
+    app = open_page()
+    table = shown(app)
+    assert len(table) == 4 and set(table["seeds"]) == {3}
+    assert "came with the app: 12; your own: 0" in texts(app)
+    assert len(verdicts(app)) >= 1, "the best of each method are compared at once"
+    assert not app.warning and not app.error
+
+
+def test_it_says_where_the_shipped_rows_come_from(runs, grid):
+    app = open_page()
+    assert app.code[-1].value == "lora-lab sweep --preset classroom"
+    said = texts(app).replace("\\", "")
+    for fact in ("seeds 0, 1, 2", "feedfeedfeedfeed", "torch 2.13.0", "Linux x86_64", "1,000"):
+        assert fact in said, fact
+
+
+def test_shipped_rows_and_own_ones_are_told_apart_and_never_joined(runs, grid):
+    make_run(runs / "20250101-120000-aaaaaaaa", lora(rank=8, seed=7), answers(0.84))
+    app = open_page()
+    table = shown(app)
+    assert len(table) == 5 and sorted(table["seeds"]) == [1, 3, 3, 3, 3]
+    assert table["whose"].value_counts().to_dict() == {"Came with the app": 4, "Your own": 1}
+    assert "your own: 1" in texts(app)
+    assert shown(open_page(whose="own"))["whose"].tolist() == ["Your own"]
+    assert len(shown(open_page(whose="shipped"))) == 4
+
+
+def test_runs_on_other_sentences_are_left_out_and_can_be_chosen(runs, grid):
+    make_run(
+        runs / "20250101-120000-bbbbbbbb", lora(), answers(0.9, sentences=100), sentences="b" * 16
+    )
+    app = open_page()
+    assert len(shown(app)) == 4
+    assert "Scored on other sentences, and never mixed with these: 1" in texts(app)
+    other = open_page(test="b" * 16)
+    assert len(shown(other)) == 1
+    assert "never mixed with these: 12" in texts(other)
+
+
+def test_runs_that_did_not_note_their_sentences_are_left_out(runs, no_grid):
+    make_run(runs / "20250101-120000-cccccccc", lora(), answers(0.8), test_fingerprint=None)
+    app = open_page()
+    assert "did not note their test sentences: 1" in texts(app)
+    assert not app.dataframe
+
+
+# ------------------------------------------------------------------ the sentence
+
+
+def test_a_clear_difference_is_measurable_and_an_equal_one_is_not(runs, grid):
+    table = read_grid(grid).runs
+    setting = {m: "shipped." + table[table["method"] == m]["setting"].iloc[0] for m in ACCURACY}
+    app = open_page(chosen=",".join((setting["full"], setting["head"], setting["lora"])))
+    against_head, against_lora = verdicts(app)
+    assert "**Full fine-tuning** is better than **Head only**: a measurable" in against_head
+    assert "no measurable difference" in against_lora
+    assert "Several seeds on each side" in texts(app)
+
+
+def test_one_run_against_another_is_mcnemars_test(runs, grid):
+    names = read_grid(grid).runs["id"]
+    app = open_page(unit="runs", chosen=f"shipped.{names[0]},shipped.{names[1]}")
+    assert len(verdicts(app)) == 1 and "McNemar" in texts(app)
+    assert len(shown(app)) == 12
+
+
+def test_without_stored_answers_only_intervals_are_held_against_each_other(runs, no_grid):
+    for name, rank, accuracy in (("a", 1, 0.6), ("b", 8, 0.9), ("c", 16, 0.88)):
+        folder = runs / f"20250101-12000{rank}-{name * 8}"[:24]
+        make_run(folder, lora(rank=rank), answers(accuracy), keep_answers=False)
+    names = sorted(folder.name for folder in runs.iterdir())
+    app = open_page(unit="runs", chosen=f"{names[-1]},{names[0]},{names[1]}")
+    said = verdicts(app)
+    assert "the intervals do not overlap" in said[0] or "the intervals overlap" in said[0]
+    assert "did not store their answers" in texts(app)
+
+
+def test_rows_on_different_sentences_are_never_compared(runs, no_grid):
+    make_run(runs / "a", lora(), answers(0.8))
+    make_run(runs / "b", lora(rank=4), answers(0.8), sentences="b" * 16)
+    table = compare_rows._own((str(runs / "a"), str(runs / "b"), "both"), [
+        compare_rows.folders.jobs.read(runs / name) for name in "ab"
+    ]).runs  # fmt: skip
+    first, second = table.assign(title="x", members=[("a",), ("b",)]).itertuples()
+    with pytest.raises(ValueError, match="different test sentences"):
+        compare_words.verdict(first, second, table)
+
+
+# ------------------------------------------------------------------ the address
+
+
+def test_what_is_chosen_is_in_the_address_and_comes_back(runs, grid):
+    app = open_page()
+    names = app.multiselect(key="compare.chosen").options
+    wanted = [names[2], names[0]]
+    app.multiselect(key="compare.chosen").set_value(
+        [name for name in _option_ids(app) if _title(app, name) in wanted]
+    ).run()
+    assert not app.exception
+    again = open_page(chosen=address_of(app)["chosen"])
+    assert (
+        again.multiselect(key="compare.chosen").value == app.multiselect(key="compare.chosen").value
+    )
+    assert verdicts(again) == verdicts(app)
+
+
+def _option_ids(app: AppTest) -> list[str]:
+    return shown(app)["id"].tolist()
+
+
+def _title(app: AppTest, name: str) -> str:
+    return shown(app).set_index("id")["title"][name]
+
+
+def test_a_choice_outlives_the_change_between_runs_and_settings(runs, grid):
+    name = "shipped." + read_grid(grid).runs["id"][0]
+    app = open_page(chosen=name)
+    [chosen] = app.multiselect(key="compare.chosen").value
+    assert chosen == "shipped." + read_grid(grid).runs["setting"][0]
+    back = open_page(unit="runs", chosen=chosen)
+    assert back.multiselect(key="compare.chosen").value == [name]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        {"axis": "banana"}, {"unit": "<img src=x onerror=alert(1)>"}, {"whose": "../../etc"},
+        {"test": "ffffffffffffffff"}, {"methods": "magic"}, {"layers": "![x](http://a.b/x.png)"},
+        {"sizes": "9" * 100}, {"chosen": "../../etc/passwd"}, {"chosen": "a,a"},
+        {"chosen": ",".join("abcdefghij")}, {"chosen": "%00"}, {"nonsense": "1"},
+    ],
+)  # fmt: skip
+def test_garbage_in_the_address_gives_a_notice_and_the_page(runs, grid, address):
+    app = open_page(**address)
+    assert app.warning
+    assert len(shown(app)) == 4
+    for warning in app.warning:
+        assert "<img" not in warning.value.replace("`", "") or "`" in warning.value
+
+
+def test_a_folder_named_to_deceive_is_shown_as_text(runs, grid):
+    name = "![x](http://example.com) <b>$x$</b>, `y`"
+    folder = runs / name.replace("/", "_")
+    make_run(folder, lora(rank=3), answers(0.8))
+    make_run(runs / "other", lora(rank=3), answers(0.8))
+    app = open_page(unit="runs", chosen=Names(name="chosen").write([folder.name, "other"]))
+    assert not app.exception and len(verdicts(app)) == 1
+    raw = next(e.value for e in app.markdown if e.value.startswith("- "))
+    assert "![x](" not in raw and "<b>" not in raw
+
+
+@given(st.lists(st.text(st.characters(categories=["L", "N", "P", "Zs"]), min_size=1), unique=True))
+def test_names_survive_the_address(names):
+    setting = Names(name="chosen", most=1000, longest=1000)
+    if all(name.isprintable() for name in names):
+        assert setting.read(setting.write(tuple(names))) == tuple(names)
+
+
+def test_filters_narrow_and_an_empty_result_says_so(runs, grid):
+    assert set(shown(open_page(methods="head"))["method"]) == {"Head only"}
+    assert len(shown(open_page(methods="head,full"))) == 2
+    assert "No run passes" in texts(open_page(whose="own"))
+
+
+@pytest.mark.parametrize("axis", compare_page.SHEET["axis"].options)
+@pytest.mark.parametrize("unit", ["settings", "runs"])
+def test_every_quantity_has_its_chart(runs, grid, axis, unit):
+    make_run(runs / "20250101-120000-aaaaaaaa", lora(rank=2, layers="top:1"), answers(0.8))
+    app = open_page(axis=axis, unit=unit)
+    assert not app.warning
+    assert ("Pareto front" in texts(app)) == (axis in ("trainable", "seconds"))
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_both_languages_show_the_page(runs, grid, language):
+    app = open_page(lang=language)
+    assert ("差异是真的吗" in texts(app)) == (language == "zh")
+
+
+def test_a_lesson_can_fix_what_is_compared(runs, grid):
+    app = open_page(fix="chosen,axis", ask="Is <b>more</b> better?")
+    assert app.multiselect(key="compare.chosen").disabled
+
+
+# ------------------------------------------------------------------ rows
+
+
+def test_the_front_does_not_mix_times_of_different_machines(runs, grid):
+    make_run(runs / "20250101-120000-aaaaaaaa", lora(rank=2), answers(0.5), seconds=100.0)
+    rows = compare_rows.everything()
+    items = compare_rows.items(rows.runs, "settings")
+    front = compare_rows.front(items, "seconds")
+    assert front[items["whose"] == "own"].all(), "the only one on its machine"
+    assert not compare_rows.front(items, "trainable")[items["whose"] == "own"].any()
+
+
+def test_titles_tell_all_items_apart(runs, grid):
+    for number in range(3):
+        make_run(runs / f"20250101-12000{number}-aaaaaaaa", lora(rank=2), answers(0.8))
+    rows = compare_rows.everything()
+    for unit in ("settings", "runs"):
+        assert compare_rows.items(rows.runs, unit)["title"].is_unique
+
+
+# ------------------------------------------------------------------ what ships with the app
+
+
+def test_the_shipped_grid_is_labelled_readable_and_whole():
+    grid = read_grid(Path(compare_rows.__file__).parent / "grid")
+    assert "lora-lab sweep --preset classroom" in grid.origin["command"]
+    assert {"python", "torch", "transformers", "system", "cores"} <= grid.origin["made_with"].keys()
+    assert grid.origin["seeds"] == list(SEEDS)
+    assert set(grid.runs["id"]) == set(preset("classroom")), "every run of the preset"
+    right = right_answers(grid.runs)
+    np.testing.assert_allclose(right.mean(axis=1), grid.runs["test"])
+    for row in grid.runs.itertuples():
+        bounds = interval_over_seeds([row.test], row.examples)
+        assert (row.low, row.high) == pytest.approx((bounds.low, bounds.high))

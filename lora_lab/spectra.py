@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -150,6 +151,16 @@ def relation(update: Update, W: Tensor) -> Relation:
         base_along=float(torch.linalg.norm(U.T @ W @ Vh.T)),
         by_chance=base_norm * U.shape[1] / math.sqrt(W.numel()),
     )
+
+
+def share_kept(updates: Iterable[Update], rank: int) -> float:
+    """Share of the updates' squared norm that is left when each is cut to ``rank``.
+
+    By Eckart and Young no other update of that rank keeps more. 1 if there is nothing to lose.
+    """
+    spectra = [update.svd.S.square() for update in updates]
+    whole = sum(float(energy.sum()) for energy in spectra)
+    return sum(float(energy[:rank].sum()) for energy in spectra) / whole if whole else 1.0
 
 
 def _in_order(name: str) -> list[tuple[int, str]]:

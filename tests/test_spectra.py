@@ -17,9 +17,9 @@ from lora_lab.adapt import (
     apply_two_sided,
 )
 from lora_lab.adapter_files import CONFIG_FILE, AdapterError, save_adapter
-from lora_lab.derivations.low_rank import subspace_similarity
+from lora_lab.derivations.low_rank import subspace_similarity, truncated_svd
 from lora_lab.models import load_model
-from lora_lab.spectra import base_weights, read_updates, relation
+from lora_lab.spectra import base_weights, read_updates, relation, share_kept
 
 from .tiny_models import tiny_model
 
@@ -143,6 +143,15 @@ def test_a_weight_of_another_shape_is_refused(model, tmp_path):
     update = next(iter(read_updates(save_adapter(model, tmp_path)).values()))
     with pytest.raises(ValueError, match="another base model"):
         relation(update, torch.zeros(5, 5))
+
+
+@pytest.mark.parametrize("rank", range(RANK + 1))
+def test_what_a_cut_leaves(model, tmp_path, rank):
+    updates = read_updates(save_adapter(model, tmp_path)).values()
+    dense = [update.svd.matrix() for update in updates]
+    lost = sum(torch.linalg.norm(d - truncated_svd(d, rank).matrix()).item() ** 2 for d in dense)
+    whole = sum(torch.linalg.norm(d).item() ** 2 for d in dense)
+    assert share_kept(updates, rank) == pytest.approx(1 - lost / whole, abs=1e-5)
 
 
 def test_only_lora_has_an_update(tmp_path):

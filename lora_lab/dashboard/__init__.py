@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from lora_lab.dashboard import header, state, style, train_page
+from lora_lab.dashboard import header, inside_page, state, style, train_page, try_it_page
 from lora_lab.dashboard.language import t
 
 # Every page in the order of the navigation: ``name``_page.py has SHEET, whose name is the page's
 # address, and show(). A new page is added here and nowhere else.
-PAGES = (train_page,)
+PAGES = (train_page, inside_page, try_it_page)
 FIRST = train_page
 
 

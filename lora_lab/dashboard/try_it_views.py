@@ -14,7 +14,6 @@ from lora_lab.plots import colours
 
 FOR, AGAINST = "0, 114, 178", "213, 94, 0"  # Okabe and Ito's blue and vermillion
 FULL = 0.5  # a change of probability with the strongest colour
-SEEN = 0.01  # smaller changes get no number
 
 CSS = """
 <style>
@@ -114,7 +113,7 @@ def _answer(probabilities: np.ndarray, names: Sequence[str]) -> str:
 
 def _word(text: str, effect: float) -> str:
     points = round(100 * effect)
-    if abs(effect) < SEEN or points == 0:
+    if points == 0:
         return f"<span>{escape(text)}</span>"
     kind, colour = ("for", FOR) if effect > 0 else ("against", AGAINST)
     strength = 0.08 + 0.52 * min(1.0, abs(effect) / FULL)

@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from lora_lab.adapter_format import LORA, PREFIX, AdapterError, read_adapter
 from lora_lab.derivations.low_rank import TruncatedSVD, effective_rank, truncated_product
 from lora_lab.layers import scale
-from lora_lab.models import load_model
 from lora_lab.targets import find_targets
 
 #: Which directions of an update: the paper's figure 3 takes those of A; the other two are the
@@ -117,13 +116,8 @@ def read_updates(folder: Path | str) -> dict[str, Update]:
     return updates
 
 
-def base_weights(model: str) -> dict[str, Tensor]:
-    """W (out, in) of every linear layer of a base model, its head left out.
-
-    Raises:
-        ModelError: see ``load_model``.
-    """
-    base = load_model(model, labels=("any", "other")).model
+def base_weights(base: nn.Module) -> dict[str, Tensor]:
+    """W (out, in) of every linear layer of a model without adapters, its head left out."""
     weights = {}
     for name in find_targets(base, (".*",)):
         layer = base.get_submodule(name)

@@ -18,7 +18,6 @@ from lora_lab.adapt import (
 )
 from lora_lab.adapter_files import CONFIG_FILE, AdapterError, save_adapter
 from lora_lab.derivations.low_rank import subspace_similarity, truncated_svd
-from lora_lab.models import load_model
 from lora_lab.spectra import base_weights, read_updates, relation, share_kept
 
 from .tiny_models import tiny_model
@@ -91,24 +90,12 @@ def test_effective_rank_counts_equal_directions(tmp_path):
 
 
 @pytest.mark.parametrize("family", ["bert", "gpt2"])
-def test_base_weights_are_those_the_adapted_layers_hold(family, tmp_path, monkeypatch):
+def test_base_weights_are_those_the_adapted_layers_hold(family):
     """Also for GPT-2, which stores them the other way round."""
-    model = trained(tiny_model(family))
-    plain = tiny_model(family)
-    monkeypatch.setattr(
-        "lora_lab.spectra.load_model", lambda name, labels: type("Loaded", (), {"model": plain})
-    )
-    weights = base_weights("tiny")
-    for name, layer in adapted_layers(model).items():
+    weights = base_weights(tiny_model(family))
+    for name, layer in adapted_layers(trained(tiny_model(family))).items():
         assert torch.equal(weights[name], layer.weight)
     assert not any("classifier" in name or "score" in name for name in weights)
-
-
-def test_base_weights_of_a_model_on_disk(tiny_folder):
-    loaded = load_model(tiny_folder, labels=("no", "yes"))
-    weights = base_weights(str(tiny_folder))
-    name = "bert.encoder.layer.1.output.dense"
-    assert torch.equal(weights[name], loaded.model.get_submodule(name).weight)
 
 
 def test_the_relation_to_the_base_by_hand(model, tmp_path):
@@ -167,9 +154,3 @@ def test_files_that_disagree_about_the_rank_are_refused(model, tmp_path):
     file.write_text(json.dumps(json.loads(file.read_text()) | {"r": RANK + 1}))
     with pytest.raises(AdapterError):
         read_updates(folder)
-
-
-def test_the_reading_builds_no_model(model, tmp_path, monkeypatch):
-    folder = save_adapter(model, tmp_path)
-    monkeypatch.setattr("lora_lab.spectra.load_model", None)
-    assert read_updates(folder)

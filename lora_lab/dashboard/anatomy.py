@@ -15,8 +15,9 @@ from lora_lab.dashboard import trained
 from lora_lab.models import ModelError
 from lora_lab.runs import Run
 from lora_lab.spectra import Relation, Update, base_weights, read_updates, relation
-from lora_lab.targets import layer_number, short_name
+from lora_lab.targets import SHORT_NAMES, layer_number, short_name
 
+USUAL = list(dict.fromkeys(short for names in SHORT_NAMES.values() for short in names))
 MEASURES = ("relative", "norm", "effective")
 
 
@@ -65,13 +66,23 @@ def _updates(folder: str, written: float) -> dict[str, Update]:
     found = read_updates(Path(folder) / "adapter")
     places = {name: f"{layer_number(name)}.{short_name(name)}" for name in found}
     times = Counter(places.values())
-    return {place if times[place] == 1 else name: found[name] for name, place in places.items()}
+    return {
+        place if times[place] == 1 else name: found[name]
+        for name, place in sorted(places.items(), key=lambda pair: _order(pair[0]))
+    }
+
+
+def _order(name: str) -> tuple[int, int]:
+    """By layers, and in each the order that papers use: q, k, v, then the others."""
+    layer, matrix = layer_number(name), short_name(name)
+    usual = USUAL.index(matrix) if matrix in USUAL else len(USUAL)
+    return (-1 if layer is None else layer, usual)
 
 
 @st.cache_resource(show_spinner=False, max_entries=1)
 def _weights(model: str) -> dict[str, Tensor] | None:
     try:
-        return base_weights(model)
+        return base_weights(trained.base(model))
     except (ModelError, OSError):
         return None
 

@@ -92,7 +92,8 @@ def classes(run: Run | None) -> tuple[str, ...]:
 
 
 def head_only_runs(run: Run, runs: Sequence[Run]) -> list[Run]:
-    """Runs that trained the head alone, on the same base and classes; same data first."""
+    """Runs that trained the head alone, on the same base and classes; the likest data first."""
+    own = run.config.data
     found = [
         other
         for other in runs
@@ -101,7 +102,7 @@ def head_only_runs(run: Run, runs: Sequence[Run]) -> list[Run]:
         and other.config.model == run.config.model
         and classes(other) == classes(run)
     ]
-    return sorted(found, key=lambda other: other.config.data.name != run.config.data.name)
+    return sorted(found, key=lambda o: (o.config.data != own, o.config.data.name != own.name))
 
 
 @st.cache_data(show_spinner=False, max_entries=1000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import altair as alt
@@ -45,7 +46,7 @@ def by_layer(frame: pd.DataFrame, measure: str, dark: bool) -> alt.LayerChart | 
     if frame["layer"].nunique() > _MOST_COLUMNS:
         return cells.properties(height=height)
     on_strong, on_pale = ("#0b1a24", "#e8e6e3") if dark else ("#ffffff", "#2d2b29")
-    is_strong = alt.datum[measure] > 0.6 * largest
+    is_strong = alt.datum[measure] > (0.6 if dark else 0.8) * largest
     numbers = base.mark_text(fontSize=14).encode(
         text=alt.Text(f"{measure}:Q", format=shown),
         color=alt.condition(is_strong, alt.value(on_strong), alt.value(on_pale)),
@@ -62,6 +63,7 @@ def spectrum(update: np.ndarray, base: np.ndarray | None, dark: bool) -> tuple[a
         frame = pd.concat([frame, more], ignore_index=True)
     # What rounding leaves of a value that is 0 would stretch the axis over many decades.
     drawn = frame[frame["value"] > 1e-6 * frame["value"].max()]
+    reach = [0.8 * float(drawn["value"].min()), 1.25 * float(drawn["value"].max())]
     colour = alt.Scale(domain=[own, others], range=[_blue(dark), VERMILLION])
     chart = (
         alt.Chart(drawn)
@@ -76,8 +78,8 @@ def spectrum(update: np.ndarray, base: np.ndarray | None, dark: bool) -> tuple[a
             y=alt.Y(
                 "value:Q",
                 title=t("inside.spectrum.value"),
-                scale=alt.Scale(type="log"),
-                axis=alt.Axis(format="~g", tickCount=5, **_AXIS),
+                scale=alt.Scale(type="log", domain=reach, nice=False),
+                axis=alt.Axis(format="~g", values=_decades(*reach), **_AXIS),
             ),
             color=alt.Color("of:N", scale=colour, legend=_legend()),
             shape=alt.Shape("of:N", scale=alt.Scale(domain=[own, others]), legend=_legend()),
@@ -128,10 +130,11 @@ def of_cuts(
         scale=alt.Scale(domain=[-0.5, float(frame["trained"].max()) + 0.5], nice=False),
         axis=alt.Axis(tickMinStep=1, format="d", **_AXIS),
     )
+    scale = alt.Scale(domain=reach, nice=False, zero=False)
     y = alt.Y(
         "accuracy:Q",
         title=t("inside.rescored.accuracy"),
-        scale=alt.Scale(domain=reach, nice=False),
+        scale=scale,
         axis=alt.Axis(format=".0%", tickCount=5, **_AXIS),
     )
     tips = [
@@ -142,7 +145,7 @@ def of_cuts(
     ]
     base = alt.Chart(frame).encode(x=x, tooltip=tips)
     whiskers = base.mark_rule(color=_blue(dark), strokeWidth=3, opacity=0.6).encode(
-        y=alt.Y("low:Q"), y2="high:Q"
+        y=alt.Y("low:Q", scale=scale), y2="high:Q"
     )
     line = base.mark_line(color=_blue(dark), strokeWidth=1.5).encode(y=y)
     is_chosen = alt.datum.rank == chosen
@@ -154,7 +157,15 @@ def of_cuts(
     rule = alt.Chart(pd.DataFrame({"level": [reference]})).mark_rule(
         strokeDash=[7, 5], strokeWidth=2, color=VERMILLION
     )
-    return (rule.encode(y="level:Q") + whiskers + line + points).properties(height=280)
+    level = rule.encode(y=alt.Y("level:Q", scale=scale))
+    return (level + whiskers + line + points).properties(height=280)
+
+
+def _decades(low: float, high: float) -> list[float]:
+    """1, 2 and 5 of each power of ten from ``low`` to ``high``."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
+    return [tick for tick in ticks if low <= tick <= high]
 
 
 def _sparse(count: int) -> alt.Axis:

@@ -89,8 +89,7 @@ def _layers(run: Run, frame) -> None:
     st.altair_chart(chart)
     st.caption(t(f"inside.layers.about.{measure}"))
     if not state.presenting():
-        export.figure(chart, f"updates-{measure}-{run.id}")
-        export.table(frame, f"updates-{run.id}")
+        export.both(chart, frame, f"updates-{run.id}")
 
 
 def _chosen_matrix(frame) -> str:
@@ -138,8 +137,7 @@ def _spectrum(run: Run, place: str) -> None:
         )
     st.caption(t("inside.spectrum.about"))
     if not state.presenting():
-        export.figure(chart, f"singular-values-{place}-{run.id}")
-        export.table(table, f"singular-values-{place}-{run.id}")
+        export.both(chart, table, f"singular-values-{place}-{run.id}")
 
 
 def _spoken(place: str) -> str:

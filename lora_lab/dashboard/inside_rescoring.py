@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from lora_lab.dashboard import anatomy, export, inside_charts, state, trained, wording
 from lora_lab.dashboard.language import t
@@ -47,38 +48,41 @@ def show(run: Run) -> None:
 
 def _result(run: Run, scores: Scores, keep: int, times: float) -> None:
     if (keep, times) == (scores.rank, 1.0):
-        _metric(Evaluation.from_dict(run.result["validation"]))
-        st.markdown(t("inside.rescored.unchanged"))
+        with _metric(Evaluation.from_dict(run.result["validation"])):
+            st.markdown(t("inside.rescored.unchanged"))
         return
     before, after = _scored(scores, scores.rank, 1.0), _scored(scores, keep, times)
-    _metric(after.evaluation, before.evaluation)
     change = paired_change(scores.labels, before.answers, after.answers)
     verdict = "none"
     if change.measurable:
         verdict = "better" if change.gained > change.lost else "worse"
     p = "< 0.001" if change.p_value < 0.001 else f"= {change.p_value:.3f}"
-    st.markdown(
-        t(f"inside.rescored.verdict.{verdict}")
-        + " "
-        + t("inside.rescored.paired", gained=change.gained, lost=change.lost, p=p)
-    )
-    if keep == 0 or times == 0:
-        st.caption(t("inside.rescored.nothing_left"))
+    with _metric(after.evaluation, before.evaluation):
+        st.markdown(t(f"inside.rescored.verdict.{verdict}"))
+        st.markdown(t("inside.rescored.paired", gained=change.gained, lost=change.lost, p=p))
+        if change.measurable and after.evaluation.interval.overlaps(before.evaluation.interval):
+            st.caption(t("inside.rescored.sharper"))
+        if keep == 0 or times == 0:
+            st.caption(t("inside.rescored.nothing_left"))
 
 
-def _metric(score: Evaluation, before: Evaluation | None = None) -> None:
+def _metric(score: Evaluation, before: Evaluation | None = None) -> DeltaGenerator:
+    """The number on the left; returns the room to its right."""
+    left, right = st.columns([2, 3], vertical_alignment="center")
     delta = None
     if before is not None:
         points = 100 * (score.accuracy - before.accuracy)
         delta = t("inside.rescored.delta", points=f"{points:+.1f}")
-    st.metric(
+    left.metric(
         t("inside.rescored.accuracy"),
         wording.percent(score.accuracy),
         delta,
         delta_color="off",
+        border=True,
         help=t("inside.rescored.counted", correct=score.correct, examples=score.examples),
     )
-    st.caption(t("inside.rescored.interval", interval=wording.interval(score.interval)))
+    left.caption(t("inside.rescored.interval", interval=wording.interval(score.interval)))
+    return right
 
 
 def _scored(scores: Scores, rank: int, times: float) -> Score:
@@ -92,12 +96,13 @@ def _curve(run: Run, scores: Scores, keep: int, times: float) -> None:
     """Accuracy over the rank kept, of all cuts that anyone has scored at this alpha."""
     ladder = _ladder(scores.rank)
     missing = [k for k in ladder if not scores.has(k, times)]
-    if missing and st.button(t("inside.rescored.all", count=len(missing)), key="inside.all"):
-        bar = st.progress(0.0)
+    box = st.empty()  # the button goes once its work is done
+    if missing and box.button(t("inside.rescored.all", count=len(missing)), key="inside.all"):
+        bar = box.progress(0.0)
         for done, k in enumerate(missing):
             bar.progress(done / len(missing), t("inside.rescored.progress", rank=k))
             scores.at(k, times)
-        bar.empty()
+        box.empty()
     cuts = [k for k in range(scores.rank + 1) if scores.has(k, times)]
     if len(cuts) < 2 or not scores.has(scores.rank, 1.0):
         return
@@ -113,8 +118,7 @@ def _curve(run: Run, scores: Scores, keep: int, times: float) -> None:
     st.altair_chart(chart)
     st.caption(t("inside.rescored.curve"))
     if not state.presenting():
-        export.figure(chart, f"cuts-{run.id}")
-        export.table(frame.drop(columns="trained"), f"cuts-{run.id}")
+        export.both(chart, frame.drop(columns="trained"), f"cuts-{run.id}")
 
 
 def _ladder(rank: int) -> list[int]:

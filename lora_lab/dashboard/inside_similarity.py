@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import get_args
 
 import streamlit as st
@@ -24,6 +25,7 @@ from lora_lab.runs import Run
 from lora_lab.spectra import Space, Update
 
 SPACES: tuple[str, ...] = get_args(Space)
+NEWEST = 10  # runs whose files are read to find one to compare with
 
 
 def show(sheet: Sheet, run: Run, runs: Sequence[Run], place: str) -> None:
@@ -34,7 +36,7 @@ def show(sheet: Sheet, run: Run, runs: Sequence[Run], place: str) -> None:
         run_choice.invite(t("inside.similarity.alone"))
         return
     wanted = state.values()["other"]
-    other = next((o for o in others if o.id == wanted), others[0])
+    other = next((o for o in others if o.id == wanted), None) or _first_with(place, others)
     if wanted not in ("", other.id):
         st.info(t("inside.similarity.unknown", run=wording.quoted(wanted)))
     run_choice.choose(
@@ -56,6 +58,15 @@ def show(sheet: Sheet, run: Run, runs: Sequence[Run], place: str) -> None:
         st.info(t("inside.similarity.missing", matrix=wording.plain(place)))
         return
     _grid(run, other, place, anatomy.updates(run)[place], second)
+
+
+def _first_with(place: str, runs: Sequence[Run]) -> Run:
+    """The newest run that adapts this matrix too; without one among the newest, just the newest."""
+    for run in runs[:NEWEST]:
+        with suppress(*trained.PROBLEMS):
+            if place in anatomy.updates(run):
+                return run
+    return runs[0]
 
 
 def _grid(run: Run, other: Run, place: str, first: Update, second: Update) -> None:
@@ -82,21 +93,8 @@ def _grid(run: Run, other: Run, place: str, first: Update, second: Update) -> No
             size=size,
         )
     )
-    if space != "output" and _start_alike(run, other):
-        right.info(t("inside.similarity.same_start"))
+    if space != "output" and run.config.train.seed == other.config.train.seed:
+        right.info(t("inside.similarity.same_seed"))
     right.caption(t(f"inside.similarity.about.{space}"))
     if not state.presenting():
-        name = f"similarity-{place}-{run.id}-{other.id}"
-        export.figure(chart, name)
-        export.table(table, name)
-
-
-def _start_alike(run: Run, other: Run) -> bool:
-    """Whether both runs drew the same random A before training."""
-
-    def start(of: Run) -> tuple:
-        lora = of.config.lora
-        where = (lora.rank, lora.init, lora.target_modules, lora.layers)
-        return (*where, of.config.train.seed, tuple(anatomy.updates(of)))
-
-    return start(run) == start(other)
+        export.both(chart, table, f"similarity-{place}-{run.id}-{other.id}")

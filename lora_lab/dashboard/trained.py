@@ -6,7 +6,6 @@ other, and would hold up the training besides.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,14 +16,19 @@ import numpy as np
 import streamlit as st
 import torch
 from datasets import Dataset, DatasetDict
+from torch import nn
 
+from lora_lab.adapt import freeze
+from lora_lab.dashboard import folders
 from lora_lab.evaluation import Evaluation, evaluate_predictions
 from lora_lab.models import LoadedModel, load_model
 from lora_lab.prediction import predict_probabilities
 from lora_lab.rescoring import Rescorer
 from lora_lab.runs import DataConfig, Run, load_trained, read_run, shared_cache
+from lora_lab.sharing import share_frozen
 
-THREADS = max(1, (os.cpu_count() or 2) // 2)
+CORES = torch.get_num_threads()  # what torch takes by itself; OMP_NUM_THREADS can say less
+HALF = max(1, CORES // 2)
 PIECE = 256  # sentences between which a visitor with a single one gets a turn
 
 #: What loading a run, its model or its data can raise.
@@ -45,7 +49,7 @@ class Classifier:
 
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """(N, C)."""
-        with _working(self._lock):
+        with _working(self._lock, HALF):
             return predict_probabilities(*self._loaded, texts, max_length=self._max_length)
 
 
@@ -77,7 +81,7 @@ class Scores:
         """
         key = _settled(self.rank, rank, times)
         if key not in self.known:
-            with _working(_over_data):
+            with _working(_over_data, _spare_cores()):
                 if key not in self.known:  # someone else may have been faster
                     self.known[key] = self._score(*key)
         return self.known[key]
@@ -104,10 +108,25 @@ def classifier(run: Run) -> Classifier:
     return _classifier(*identity(run))
 
 
-@st.cache_resource(show_spinner=False, max_entries=1)
+@st.cache_resource(show_spinner=False, max_entries=2)
 def untrained(model: str, names: tuple[str, ...]) -> Classifier:
     """The pre-trained model with a head as it is drawn before any training."""
-    return Classifier(load_model(model, labels=names))
+    loaded = load_model(model, labels=names)
+    freeze(loaded.model)
+    share_frozen(loaded.model, base(model))
+    return Classifier(loaded)
+
+
+@st.cache_resource(show_spinner=False, max_entries=2)
+def base(model: str) -> nn.Module:
+    """The pre-trained model whose weights all runs on it share here.
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
+    loaded = load_model(model, labels=("any", "other"))
+    freeze(loaded.model, train_head=False)
+    return loaded.model
 
 
 def scores(run: Run) -> Scores:
@@ -146,19 +165,20 @@ def _scored() -> dict[tuple[str, float], np.ndarray]:
     return {}
 
 
-@st.cache_resource(show_spinner=False, max_entries=4)
+@st.cache_resource(show_spinner=False, max_entries=8)
 def _classifier(folder: str, written: float) -> Classifier:
     run = read_run(Path(folder))
-    return Classifier(load_trained(run.folder), run.config.train.max_length)
+    return Classifier(_trained(folder), run.config.train.max_length)
 
 
-@st.cache_resource(show_spinner=False, max_entries=2)
+@st.cache_resource(show_spinner=False, max_entries=4)
 def _rescorer(folder: str, written: float) -> Rescorer:
     run = read_run(Path(folder))
     return Rescorer(
-        *load_trained(run.folder),
+        *_trained(folder),
         data(run.config.data)["validation"],
         max_length=run.config.train.max_length,
+        batch_size=32,  # as fast as more, in less memory
         cache=shared_cache(),
     )
 
@@ -173,8 +193,22 @@ def _settled(trained: int, rank: int, times: float) -> tuple[int, float]:
     return (0, 1.0) if rank == 0 or times == 0 else (min(rank, trained), times)
 
 
+def _trained(folder: str) -> LoadedModel:
+    run = read_run(Path(folder))
+    loaded = load_trained(run.folder)
+    if run.config.method != "full":
+        share_frozen(loaded.model, base(run.config.model))
+    return loaded
+
+
+def _spare_cores() -> int:
+    """All of them, unless something is being trained."""
+    busy = any(run.state == "running" for run in folders.recent_runs())
+    return HALF if busy else CORES
+
+
 @contextmanager
-def _working(lock: threading.Lock) -> Iterator[None]:
+def _working(lock: threading.Lock, threads: int) -> Iterator[None]:
     with lock:
-        torch.set_num_threads(THREADS)
+        torch.set_num_threads(threads)
         yield

@@ -46,17 +46,20 @@ def show() -> None:
     st.html(try_it_views.CSS)
     st.title(t("try_it.title"), anchor=False)
     runs = folders.finished_runs()
-    run = run_choice.wanted(runs, t("try_it.run.unsuitable"))
+    run, head = run_choice.wanted(runs, t("try_it.run.unsuitable")), None
     if run is None:
         run_choice.invite(t("try_it.empty"))
     else:
-        run_choice.choose(t("try_it.run.label"), runs, run, state.look_at, key="try_it.run")
+        left, right = st.columns(2)
+        with left:
+            run_choice.choose(t("try_it.run.label"), runs, run, state.look_at, key="try_it.run")
+        with right:
+            head = _head_only(run, runs)
     form.one(SHEET, "text")
     texts, shortened = answers.sentences(state.values()["text"])
     st.caption(t("try_it.limits", sentences=answers.MOST_SENTENCES, letters=answers.MOST_LETTERS))
     if shortened:
         st.info(t("try_it.shortened"))
-    head = _head_only(run, runs)
     try:
         if texts:
             _answers(texts, run, head)
@@ -70,14 +73,14 @@ def show() -> None:
         st.error(t("try_it.unreadable", reason=wording.plain(str(error))))
 
 
-def _head_only(run: Run | None, runs: Sequence[Run]) -> Run | None:
+def _head_only(run: Run, runs: Sequence[Run]) -> Run | None:
     """The head-only run to compare with: as the settings say, else the newest."""
-    found = answers.head_only_runs(run, runs) if run and run.config.method != "head" else []
+    found = answers.head_only_runs(run, runs) if run.config.method != "head" else []
     wanted = state.values()["head"]
     head = next((r for r in found if r.id == wanted), found[0] if found else None)
     if wanted and (head is None or head.id != wanted):
         st.info(t("try_it.head.missing", run=wording.quoted(wanted)))
-    if len(found) > 1 and not state.presenting():
+    if found and not state.presenting():
         run_choice.choose(
             t("try_it.head.label"),
             found,
@@ -140,9 +143,12 @@ def _hard(run: Run) -> None:
     st.header(t("try_it.hard.title"), anchor=False)
     examples = run.test.examples
     if not trained.is_scored(run):
-        st.markdown(t("try_it.hard.invite", examples=examples))
-        if not st.button(t("try_it.hard.button"), key="try_it.hard"):
-            return
+        box = st.empty()  # the invitation goes once it was accepted
+        with box.container():
+            st.markdown(t("try_it.hard.invite", examples=examples))
+            if not st.button(t("try_it.hard.button"), key="try_it.hard"):
+                return
+        box.empty()
     try:
         with st.spinner(t("try_it.hard.scoring", examples=examples)):
             test, probabilities = trained.test_probabilities(run)

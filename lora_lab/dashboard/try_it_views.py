@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -18,11 +18,13 @@ FULL = 0.5  # a change of probability with the strongest colour
 CSS = """
 <style>
 .side-by-side {overflow-x: auto}
-.side-by-side table {border-collapse: collapse; width: 100%; min-width: 34rem}
+.side-by-side table {border-collapse: collapse; width: 100%; min-width: 40rem;
+  table-layout: fixed}
 .side-by-side th, .side-by-side td {text-align: left; vertical-align: top;
   padding: .45rem .6rem; border: 0; border-bottom: 1px solid rgba(128, 128, 128, .35)}
 .side-by-side th {font-weight: 600}
-.side-by-side td:first-child {min-width: 12rem; max-width: 26rem; overflow-wrap: anywhere}
+.side-by-side th:first-child {width: var(--first)}
+.side-by-side td:first-child {overflow-wrap: anywhere}
 .side-by-side .number {font-variant-numeric: tabular-nums; white-space: nowrap}
 .side-by-side .parts {display: flex; height: .45rem; margin-top: .25rem; border-radius: 2px;
   overflow: hidden; min-width: 5rem}
@@ -83,7 +85,7 @@ def hard_sentences(rows: Sequence[Mapping], probabilities: np.ndarray, names: Se
             graded = t("try_it.hard.graded", mean=f"{row['rating']:+.1f}", spread=row["spread"])
             people += f'<div class="number"><small>{escape(graded)}</small></div>'
         cells.append([escape(row["text"]), people, _answer(p, names)])
-    return _table(map(escape, head), cells)
+    return _table(map(escape, head), cells, first="56%")
 
 
 def _cell(column: Column, row: int) -> str:
@@ -123,11 +125,12 @@ def _word(text: str, effect: float) -> str:
     )
 
 
-def _table(head, rows: Sequence[Sequence[str]]) -> str:
+def _table(head: Iterable[str], rows: Sequence[Sequence[str]], first: str = "30%") -> str:
+    """Cells of HTML as a table; ``first`` is the width of the first column."""
     top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
     return (
-        f'<div class="side-by-side"><table><thead><tr>{top}</tr></thead>'
+        f'<div class="side-by-side" style="--first: {first}"><table><thead><tr>{top}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
 

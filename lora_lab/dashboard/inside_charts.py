@@ -9,10 +9,9 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from lora_lab.dashboard.charts import BLUE, SKY, VERMILLION
+from lora_lab.dashboard.charts import BLUE, SKY, VERMILLION, letters
 from lora_lab.dashboard.language import t
 
-_AXIS: dict[str, Any] = dict(labelFontSize=14, titleFontSize=14, titleFontWeight="normal")
 _FORMATS = {"relative": ".1%", "norm": ".2f", "effective": ".1f"}
 _MOST_COLUMNS = 12  # with a number in each cell
 
@@ -30,24 +29,24 @@ def by_layer(frame: pd.DataFrame, measure: str, dark: bool) -> alt.LayerChart | 
         x=alt.X(
             "layer:O",
             title=t("inside.layers.layer"),
-            axis=alt.Axis(orient="top", labelAngle=0, ticks=False, domain=False, **_AXIS),
+            axis=alt.Axis(orient="top", labelAngle=0, ticks=False, domain=False, **_type()),
         ),
         y=alt.Y(
             "matrix:N",
             sort=list(dict.fromkeys(frame["matrix"])),
             title=None,
-            axis=alt.Axis(ticks=False, domain=False, **_AXIS),
+            axis=alt.Axis(ticks=False, domain=False, **_type()),
         ),
         tooltip=tips,
     )
     scale = alt.Scale(domain=[0, largest], range=[pale, strong])
     cells = base.mark_rect().encode(color=alt.Color(f"{measure}:Q", scale=scale, legend=None))
-    height = alt.Step(34)
+    height = alt.Step(letters() + 20)
     if frame["layer"].nunique() > _MOST_COLUMNS:
         return cells.properties(height=height)
     on_strong, on_pale = ("#0b1a24", "#e8e6e3") if dark else ("#ffffff", "#2d2b29")
     is_strong = alt.datum[measure] > (0.6 if dark else 0.8) * largest
-    numbers = base.mark_text(fontSize=14).encode(
+    numbers = base.mark_text(fontSize=letters()).encode(
         text=alt.Text(f"{measure}:Q", format=shown),
         color=alt.condition(is_strong, alt.value(on_strong), alt.value(on_pale)),
     )
@@ -73,13 +72,13 @@ def spectrum(update: np.ndarray, base: np.ndarray | None, dark: bool) -> tuple[a
                 "i:Q",
                 title=t("inside.spectrum.index"),
                 scale=alt.Scale(domain=[0.5, len(update) + 0.5], nice=False),
-                axis=alt.Axis(tickMinStep=1, format="d", **_AXIS),
+                axis=alt.Axis(tickMinStep=1, format="d", **_type()),
             ),
             y=alt.Y(
                 "value:Q",
                 title=t("inside.spectrum.value"),
                 scale=alt.Scale(type="log", domain=reach, nice=False),
-                axis=alt.Axis(format="~g", values=_decades(*reach), **_AXIS),
+                axis=alt.Axis(format="~g", values=_decades(*reach), **_type()),
             ),
             color=alt.Color("of:N", scale=colour, legend=_legend()),
             shape=alt.Shape("of:N", scale=alt.Scale(domain=[own, others]), legend=_legend()),
@@ -99,7 +98,7 @@ def similarity(grid: np.ndarray, across: str, down: str) -> tuple[alt.Chart, pd.
     rows, columns = grid.shape
     i, j = np.meshgrid(np.arange(1, rows + 1), np.arange(1, columns + 1), indexing="ij")
     frame = pd.DataFrame({"i": i.ravel(), "j": j.ravel(), "phi": grid.ravel()})
-    step = float(np.clip(380 / max(rows, columns), 5, 40))
+    step = float(np.clip(290 / max(rows, columns), 4, 36))  # fits on a phone
     chart = (
         alt.Chart(frame)
         .mark_rect()
@@ -109,7 +108,7 @@ def similarity(grid: np.ndarray, across: str, down: str) -> tuple[alt.Chart, pd.
             color=alt.Color(
                 "phi:Q",
                 scale=alt.Scale(domain=[0, 1], scheme="viridis"),
-                legend=alt.Legend(title="φ(i, j)", format=".1f", labelFontSize=14),
+                legend=_legend("φ(i, j)", format=".1f", gradientLength=200),
             ),
             tooltip=["i", "j", alt.Tooltip("phi:Q", format=".3f", title="φ(i, j)")],
         )
@@ -128,14 +127,14 @@ def of_cuts(
         "rank:Q",
         title=t("inside.rescored.axis"),
         scale=alt.Scale(domain=[-0.5, float(frame["trained"].max()) + 0.5], nice=False),
-        axis=alt.Axis(tickMinStep=1, format="d", **_AXIS),
+        axis=alt.Axis(tickMinStep=1, format="d", **_type()),
     )
     scale = alt.Scale(domain=reach, nice=False, zero=False)
     y = alt.Y(
         "accuracy:Q",
         title=t("inside.rescored.accuracy"),
         scale=scale,
-        axis=alt.Axis(format=".0%", tickCount=5, **_AXIS),
+        axis=alt.Axis(format=".0%", tickCount=5, **_type()),
     )
     tips = [
         alt.Tooltip("rank:Q", title="k"),
@@ -172,11 +171,19 @@ def _sparse(count: int) -> alt.Axis:
     """At most some sixteen numbers along an axis, 1 and the last among them."""
     every = max(1, count // 16)
     values = [1, *range(every, count + 1, every)] if every > 1 else list(range(1, count + 1))
-    return alt.Axis(values=values, labelAngle=0, ticks=False, domain=False, **_AXIS)
+    return alt.Axis(values=values, labelAngle=0, ticks=False, domain=False, **_type())
 
 
-def _legend() -> alt.Legend:
-    return alt.Legend(title=None, orient="top", labelFontSize=14, labelLimit=400)
+def _legend(title: str | None = None, **more: Any) -> alt.Legend:
+    size = letters()
+    return alt.Legend(
+        title=title, orient="top", labelFontSize=size, titleFontSize=size, labelLimit=600, **more
+    )
+
+
+def _type() -> dict[str, Any]:
+    """Letters along an axis."""
+    return dict(labelFontSize=letters(), titleFontSize=letters(), titleFontWeight="normal")
 
 
 def _blue(dark: bool) -> str:

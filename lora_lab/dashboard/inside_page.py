@@ -12,6 +12,7 @@ from lora_lab.dashboard import (
     inside_charts,
     inside_rescoring,
     inside_similarity,
+    language,
     run_choice,
     state,
     trained,
@@ -107,7 +108,7 @@ def _chosen_matrix(frame) -> str:
     st.selectbox(
         t("inside.matrix.label"),
         places,
-        format_func=_spoken,
+        format_func=language.named(places, _spoken),
         key=key,
         help=t("inside.matrix.help"),
         disabled=state.is_fixed("matrix"),

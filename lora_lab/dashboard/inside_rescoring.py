@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from lora_lab.dashboard import anatomy, export, inside_charts, state, trained, wording
+from lora_lab.dashboard import anatomy, export, inside_charts, language, state, trained, wording
 from lora_lab.dashboard.language import t
 from lora_lab.dashboard.trained import Score, Scores
 from lora_lab.evaluation import Evaluation
@@ -140,7 +140,7 @@ def _slider(
     st.select_slider(
         t(f"inside.{name}.label"),
         options,
-        format_func=shown,
+        format_func=language.named(options, shown),
         key=key,
         help=t(f"inside.{name}.help"),
         disabled=state.is_fixed(name),

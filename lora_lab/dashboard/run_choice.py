@@ -46,8 +46,7 @@ def choose(
 ) -> None:
     """A list of runs; ``take`` gets the name of the one that is picked."""
     known = {run.id: run for run in runs}
-    # Streamlit knows an option by its label: in another language it is another list.
-    key = f"{key}.{language.current()}"
+    key = f"{key}.{language.current()}"  # Streamlit knows an option by what it is called
     st.session_state[key] = chosen.id if chosen else None
 
     def taken() -> None:
@@ -57,7 +56,7 @@ def choose(
     st.selectbox(
         label,
         list(known),
-        format_func=lambda name: title(known[name]),
+        format_func=language.named(known, lambda name: title(known[name])),
         key=key,
         placeholder=t("run_choice.placeholder"),
         disabled=fixed,

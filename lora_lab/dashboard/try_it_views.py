@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -28,6 +28,17 @@ CSS = """
 .side-by-side .number {font-variant-numeric: tabular-nums; white-space: nowrap}
 .side-by-side .parts {display: flex; height: .45rem; margin-top: .25rem; border-radius: 2px;
   overflow: hidden; min-width: 5rem}
+@media (max-width: 640px) {
+  .side-by-side table {min-width: 0; display: block}
+  .side-by-side thead {display: none}
+  .side-by-side tbody {display: block}
+  .side-by-side tr {display: grid; grid-template-columns: 1fr 1fr; padding: .5rem 0;
+    border-bottom: 1px solid rgba(128, 128, 128, .35)}
+  .side-by-side td {border: 0; padding: .25rem .4rem}
+  .side-by-side td:first-child {grid-column: 1 / -1}
+  .side-by-side td:not(:first-child)::before {content: attr(data-column); display: block;
+    font-size: .86rem; opacity: .75}
+}
 .words {line-height: 2.5; margin: .2rem 0 .6rem; overflow-wrap: anywhere}
 .words span {padding: .15rem .25rem; border-radius: 3px; margin-right: .15rem}
 .words small {opacity: .8; margin-left: .15rem; font-variant-numeric: tabular-nums}
@@ -44,7 +55,7 @@ def side_by_side(texts: Sequence[str], columns: Sequence[Column], titles: Mappin
         [escape(text), *(_cell(column, row) for column in columns)]
         for row, text in enumerate(texts)
     ]
-    return _table(map(escape, head), rows)
+    return _table(head, rows)
 
 
 def words(found: Attribution, title: str, names: Sequence[str]) -> str:
@@ -85,7 +96,7 @@ def hard_sentences(rows: Sequence[Mapping], probabilities: np.ndarray, names: Se
             graded = t("try_it.hard.graded", mean=f"{row['rating']:+.1f}", spread=row["spread"])
             people += f'<div class="number"><small>{escape(graded)}</small></div>'
         cells.append([escape(row["text"]), people, _answer(p, names)])
-    return _table(map(escape, head), cells, first="56%")
+    return _table(head, cells, first="56%")
 
 
 def _cell(column: Column, row: int) -> str:
@@ -125,10 +136,14 @@ def _word(text: str, effect: float) -> str:
     )
 
 
-def _table(head: Iterable[str], rows: Sequence[Sequence[str]], first: str = "30%") -> str:
-    """Cells of HTML as a table; ``first`` is the width of the first column."""
-    top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], first: str = "30%") -> str:
+    """Cells of HTML under plain headings; ``first`` is the width of the first column."""
+    names = [escape(name) for name in head]
+    top = "".join(f'<th scope="col">{name}</th>' for name in names)
+    body = ""
+    for row in rows:
+        cells = zip(names, row, strict=True)
+        body += "".join(["<tr>", *(f'<td data-column="{n}">{c}</td>' for n, c in cells), "</tr>"])
     return (
         f'<div class="side-by-side" style="--first: {first}"><table><thead><tr>{top}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"

@@ -143,7 +143,9 @@ def test_sliders_speak_of_this_runs_rank_and_alpha(page):
     assert "keep" not in address(page), "everything is the default, whatever the rank"
 
 
-def test_no_pass_is_computed_twice(page, folder, monkeypatch):
+@pytest.fixture
+def passes(monkeypatch) -> list[dict]:
+    """What is asked of a re-scorer from now on, with nothing known beforehand."""
     trained._scores.clear()
     calls = []
     original = trained.Rescorer.probabilities
@@ -153,32 +155,35 @@ def test_no_pass_is_computed_twice(page, folder, monkeypatch):
         return original(self, **settings)
 
     monkeypatch.setattr(trained.Rescorer, "probabilities", counting)
+    return calls
+
+
+def test_no_pass_is_computed_twice(page, passes):
     open_page(page)
     page.button(key="inside.all").click().run()
     assert not page.exception
-    assert [c["rank"] for c in calls] == list(range(RANK + 1))
+    assert [c["rank"] for c in passes] == list(range(RANK + 1))
     for keep in (2, 0, RANK, 1):
         page.select_slider(key="inside.keep").set_value(keep).run()
         assert not page.exception
-    assert len(calls) == RANK + 1
+    assert len(passes) == RANK + 1
 
 
-def test_visitors_who_ask_together_share_one_pass(folder, monkeypatch):
-    trained._scores.clear()
-    scores, calls = trained.scores(read_run(folder / LARGE)), []
-    original = trained.Rescorer.probabilities
+def test_without_an_update_its_rank_and_alpha_make_no_difference(folder, passes):
+    scores = trained.scores(read_run(folder / LARGE))
+    assert scores.at(0, 1.0) is scores.at(0, 3.0) is scores.at(RANK, 0.0)
+    assert scores.at(RANK, 1.0) is scores.at(99, 1.0)
+    assert len(passes) == 2
 
-    def counting(self, **settings):
-        calls.append(settings)
-        return original(self, **settings)
 
-    monkeypatch.setattr(trained.Rescorer, "probabilities", counting)
+def test_visitors_who_ask_together_share_one_pass(folder, passes):
+    scores = trained.scores(read_run(folder / LARGE))
     visitors = [threading.Thread(target=scores.at, args=(2, 1.0)) for _ in range(6)]
     for visitor in visitors:
         visitor.start()
     for visitor in visitors:
         visitor.join()
-    assert len(calls) == 1
+    assert len(passes) == 1
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from lora_lab.evaluation import Evaluation, evaluate_predictions
 
 #: VADER's own threshold on its compound score for three classes (its README).
 VADER_NEUTRAL_BAND = 0.05
+#: In the place of a class: VADER found no sentiment word, and there is no neutral class.
+UNDECIDED = -1
 
 
 def evaluate_majority(data: DatasetDict, split: str = "test") -> Evaluation:
@@ -35,17 +37,9 @@ def evaluate_vader(data: DatasetDict, split: str = "test") -> Evaluation:
         raise ValueError(
             f"VADER answers negative, neutral or positive; the classes here are {names}."
         )
-    scores = vader_scores(data[split]["text"])
-    negative, positive = names.index("negative"), names.index("positive")
-    if "neutral" in names:
-        between, band = names.index("neutral"), VADER_NEUTRAL_BAND
-        predictions = np.where(
-            scores >= band, positive, np.where(scores <= -band, negative, between)
-        )
-    else:
-        between = _majority(data)
-        predictions = np.where(scores > 0, positive, np.where(scores < 0, negative, between))
-    return evaluate_predictions(labels, predictions, names)
+    answers = vader_answers(vader_scores(data[split]["text"]), names)
+    answers = np.where(answers == UNDECIDED, _majority(data), answers)
+    return evaluate_predictions(labels, answers, names)
 
 
 def understands(names: Sequence[str]) -> bool:
@@ -57,6 +51,21 @@ def vader_scores(texts: Sequence[str]) -> np.ndarray:
     """VADER's compound score in [-1, 1] of each text. Shape (N,)."""
     analyser = SentimentIntensityAnalyzer()
     return np.array([analyser.polarity_scores(text)["compound"] for text in texts])
+
+
+def vader_answers(scores: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """The class that each compound score stands for. Shape (N,).
+
+    With three classes, scores within 0.05 of 0 are neutral; with two, a score of exactly 0 is
+    ``UNDECIDED``.
+    """
+    negative, positive = names.index("negative"), names.index("positive")
+    if "neutral" in names:
+        between, band = names.index("neutral"), VADER_NEUTRAL_BAND
+        answers = np.where(scores >= band, positive, np.where(scores <= -band, negative, between))
+    else:
+        answers = np.where(scores > 0, positive, np.where(scores < 0, negative, UNDECIDED))
+    return answers
 
 
 def _labels(data: DatasetDict, split: str) -> tuple[np.ndarray, list[str]]:

@@ -61,9 +61,14 @@ class Rescorer:
                 model, self.text, cache=cache or PrefixCache(), prefix=prefix
             )
 
-    @torch.inference_mode()
     def score(self, *, rank: int | None = None, alpha: float | None = None) -> Evaluation:
-        """The evaluation with every update cut to ``rank`` and scaled for ``alpha``.
+        """The evaluation with the update changed; see ``probabilities``."""
+        p = self.probabilities(rank=rank, alpha=alpha)
+        return evaluate_predictions(self.labels, p.argmax(axis=1), self.names, p)
+
+    @torch.inference_mode()
+    def probabilities(self, *, rank: int | None = None, alpha: float | None = None) -> np.ndarray:
+        """Probabilities (N, C) with every update cut to ``rank`` and scaled for ``alpha``.
 
         Args:
             rank: 0 .. the trained rank (None: the trained one); 0 leaves the base alone.
@@ -73,8 +78,7 @@ class Rescorer:
             ValueError: a rank above the trained one, an alpha that is not a finite number.
         """
         with eval_mode(self.model), changed_update(self.model, rank=rank, alpha=alpha):
-            p = softmax_of(self._logits, self.text, len(self.names), self.batch_size)
-        return evaluate_predictions(self.labels, p.argmax(axis=1), self.names, p)
+            return softmax_of(self._logits, self.text, len(self.names), self.batch_size)
 
 
 @contextmanager
@@ -84,7 +88,7 @@ def changed_update(
     """Within, each LoRA layer's update has this rank and alpha; after, it is as it was.
 
     Raises:
-        ValueError: see ``Rescorer.score``, or the model has no LoRA layers, or merged ones.
+        ValueError: see ``Rescorer.probabilities``, or the model has no LoRA layers, or merged ones.
     """
     layers = _lora_layers(model)
     if alpha is not None and not math.isfinite(alpha):

@@ -160,6 +160,15 @@ def name_pattern(module_name: str) -> str:
     return _LAYER_NUMBER.sub(".*.", module_name)
 
 
+def short_name(module_name: str) -> str:
+    """What papers call a matrix ("q", "up"), in any family; else the last part of its name."""
+    for names in SHORT_NAMES.values():
+        for short, pattern in names.items():
+            if re.fullmatch(pattern, module_name):
+                return short
+    return module_name.rpartition(".")[2]
+
+
 def layer_count(model: nn.Module) -> int:
     """How many numbered blocks the base model has."""
     numbers = [layer_number(name) for name in _linear_layers(model)]

@@ -7,10 +7,12 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
 from lora_lab.baselines import (
+    UNDECIDED,
     VADER_NEUTRAL_BAND,
     evaluate_majority,
     evaluate_vader,
     understands,
+    vader_answers,
     vader_scores,
 )
 
@@ -119,3 +121,11 @@ def test_vader_on_other_classes(names: list[str]) -> None:
 
 def test_vader_understands_the_classes_in_any_order() -> None:
     assert understands(TWO) and understands(THREE[::-1])
+
+
+def test_vader_is_undecided_only_where_no_class_means_neutral() -> None:
+    scores = np.array([0.6, 0.0, -0.6])
+    assert vader_answers(scores, TWO[::-1]).tolist() == [
+        TWO[::-1].index("positive"), UNDECIDED, TWO[::-1].index("negative")
+    ]  # fmt: skip
+    assert [THREE[n] for n in vader_answers(scores, THREE)] == ["positive", "neutral", "negative"]

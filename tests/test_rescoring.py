@@ -51,6 +51,16 @@ def test_unchanged_it_scores_what_evaluate_scores(loaded, reviews, rescorer):
     assert close(rescorer.score(rank=RANK, alpha=ALPHA), expected), "nothing is cut, nothing scaled"
 
 
+def test_probabilities_are_those_of_the_changed_model(loaded, reviews, rescorer):
+    texts = reviews["validation"]["text"]
+    with changed_update(loaded.model, rank=1, alpha=2 * ALPHA):
+        expected = predict_probabilities(*loaded, texts)
+    found = rescorer.probabilities(rank=1, alpha=2 * ALPHA)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    right = (found.argmax(axis=1) == np.asarray(reviews["validation"]["label"])).mean()
+    assert rescorer.score(rank=1, alpha=2 * ALPHA).accuracy == pytest.approx(right)
+
+
 def test_rank_zero_is_the_base_with_the_trained_head(loaded, reviews, rescorer):
     with disabled(loaded.model):
         expected = evaluate(*loaded, reviews["validation"])

@@ -18,6 +18,7 @@ from lora_lab.targets import (
     layer_count,
     layer_number,
     name_pattern,
+    short_name,
     short_names_for,
     split_names,
 )
@@ -104,7 +105,13 @@ def test_each_short_name_finds_one_matrix_in_each_block(family):
     model = shapes_only(family)
     assert set(short_names_for(model)) == IN_A_BLOCK[family].keys()
     for short, long in IN_A_BLOCK[family].items():
-        assert find_targets(model, short) == [f"{BLOCKS[family]}.{n}.{long}" for n in range(3)]
+        found = find_targets(model, short)
+        assert found == [f"{BLOCKS[family]}.{n}.{long}" for n in range(3)]
+        assert {short_name(name) for name in found} == {short}  # and back
+
+
+def test_a_matrix_without_a_short_name_keeps_its_own():
+    assert short_name("bert.pooler.dense") == "dense"
 
 
 @pytest.mark.parametrize("family", SHORT_NAMES)

@@ -7,12 +7,22 @@ from types import ModuleType
 
 import streamlit as st
 
-from lora_lab.dashboard import budget_page, compare_page, header, state, style, train_page
+from lora_lab.dashboard import (
+    budget_page,
+    compare_page,
+    gradients_page,
+    header,
+    inside_page,
+    state,
+    style,
+    train_page,
+    try_it_page,
+)
 from lora_lab.dashboard.language import t
 
 # Every page in the order of the navigation: ``name``_page.py has SHEET, whose name is the page's
 # address, and show(). A new page is added here and nowhere else.
-PAGES = (budget_page, train_page, compare_page)
+PAGES = (budget_page, train_page, compare_page, inside_page, try_it_page, gradients_page)
 FIRST = train_page
 
 # What has been imported stays. Without this, every collection of garbage looks at PyTorch's half

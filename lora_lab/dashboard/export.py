@@ -34,6 +34,13 @@ def figure(shown: Any, name: str) -> None:
             _button(kind.upper(), lambda kind=kind: picture(shown, kind), name, mime)
 
 
+def both(shown: Any, frame: pd.DataFrame, name: str) -> None:
+    """``figure`` and, in the same row, the table behind it."""
+    with st.container(horizontal=True, horizontal_alignment="right", gap="small"):
+        figure(shown, name)
+        table(frame, name)
+
+
 def adapter(run: Run) -> None:
     """A button for the trained adapter of a finished run, in PEFT's format."""
     if not (run.folder / "adapter").is_dir():

@@ -96,6 +96,28 @@ def subspace_similarity(first: Tensor, second: Tensor) -> Tensor:
     Raises:
         ValueError: different d, no columns, or columns that are not orthonormal.
     """
+    _check_bases(first, second)
+    return (first.T @ second).square().sum() / min(first.shape[1], second.shape[1])
+
+
+def subspace_similarities(first: Tensor, second: Tensor) -> Tensor:
+    """``subspace_similarity`` of the first i and the first j columns, for every i and j at once.
+
+    With directions in order of strength this is the grid of Hu et al. 2021, figure 3.
+
+    Args:
+        first, second: as for ``subspace_similarity``.
+
+    Returns:
+        Shape (columns of first, columns of second); entry [i - 1, j - 1] is phi(i, j).
+    """
+    _check_bases(first, second)
+    overlap = (first.T @ second).square().cumsum(0).cumsum(1)
+    i, j = (torch.arange(1, n + 1, device=overlap.device) for n in overlap.shape)
+    return overlap / torch.minimum(i[:, None], j)
+
+
+def _check_bases(first: Tensor, second: Tensor) -> None:
     for name, basis in (("first", first), ("second", second)):
         if basis.ndim != 2 or basis.shape[1] == 0:
             raise ValueError(
@@ -112,7 +134,6 @@ def subspace_similarity(first: Tensor, second: Tensor) -> Tensor:
         raise ValueError(
             f"The subspaces live in different spaces: {first.shape[0]} and {second.shape[0]} rows."
         )
-    return (first.T @ second).square().sum() / min(first.shape[1], second.shape[1])
 
 
 def _check_rank(rank: int, largest: int, of_what: str) -> None:

@@ -111,6 +111,17 @@ def test_similarity_is_one_for_containment_and_zero_for_orthogonality():
     assert apart.item() == pytest.approx(0, abs=1e-12)
 
 
+def test_the_grid_holds_every_pair_of_leading_directions():
+    first, second = orthonormal(9, 4), orthonormal(9, 6, seed=1)
+    grid = low_rank.subspace_similarities(first, second)
+    assert grid.shape == (4, 6)
+    for i in range(1, 5):
+        for j in range(1, 7):
+            angles = subspace_angles(first[:, :i].numpy(), second[:, :j].numpy())
+            phi = np.sum(np.cos(angles) ** 2) / min(i, j)
+            assert grid[i - 1, j - 1].item() == pytest.approx(phi)
+
+
 @pytest.mark.parametrize(("i", "j"), [(2, 2), (2, 6), (8, 4)])
 def test_unrelated_subspaces_overlap_by_max_over_d_on_average(i, j):
     d, draws = 32, 300
@@ -137,8 +148,9 @@ def test_unrelated_subspaces_overlap_by_max_over_d_on_average(i, j):
     ],
 )
 def test_what_is_not_a_pair_of_orthonormal_bases_is_refused(first, second, message):
-    with pytest.raises(ValueError, match=message):
-        low_rank.subspace_similarity(first, second)
+    for similarity in (low_rank.subspace_similarity, low_rank.subspace_similarities):
+        with pytest.raises(ValueError, match=message):
+            similarity(first, second)
 
 
 @pytest.mark.parametrize(("out", "rank", "in_"), [(7, 3, 5), (5, 5, 9), (2, 4, 3)])

@@ -1,0 +1,151 @@
+"""What training has written into a run's updates: norms, singular values, directions, cuts."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from lora_lab.dashboard import (
+    anatomy,
+    export,
+    folders,
+    form,
+    inside_charts,
+    inside_rescoring,
+    inside_similarity,
+    language,
+    run_choice,
+    state,
+    trained,
+    wording,
+)
+from lora_lab.dashboard.kinds import Choice, Text, Whole
+from lora_lab.dashboard.language import t
+from lora_lab.dashboard.sheet import Sheet
+from lora_lab.runs import Run
+
+SHEET = Sheet(
+    "inside",
+    (
+        Choice(name="measure", default="relative", options=anatomy.MEASURES, detail=True),
+        Text(name="matrix", longest=200),
+        Text(name="other", longest=200),
+        Choice(name="space", default="A", options=inside_similarity.SPACES, detail=True),
+        Whole(name="keep", default=inside_rescoring.EVERYTHING, low=0,
+              high=inside_rescoring.EVERYTHING),
+        Choice(name="times", default=1.0, options=inside_rescoring.TIMES, ladder=True),
+    ),
+)  # fmt: skip
+
+
+def show() -> None:
+    state.open_page(SHEET)
+    st.title(t("inside.title"), anchor=False)
+    runs = [run for run in folders.finished_runs() if run.config.method == "lora"]
+    run = run_choice.wanted(runs, t("inside.run.unsuitable"))
+    if run is None:
+        run_choice.invite(t("inside.empty"))
+        return
+    run_choice.choose(t("inside.run.label"), runs, run, state.look_at, key="inside.run")
+    try:
+        with st.spinner(t("inside.reading")):
+            places = list(anatomy.updates(run))
+            frame = anatomy.overview(run)
+    except trained.PROBLEMS as error:
+        st.error(t("inside.unreadable", reason=wording.plain(str(error))))
+        return
+    _summary(run, len(places))
+    _layers(run, frame)
+    place = _chosen_matrix(frame)
+    _spectrum(run, place)
+    inside_similarity.show(SHEET, run, runs, place)
+    inside_rescoring.show(run)
+
+
+def _summary(run: Run, matrices: int) -> None:
+    lora, validation = run.config.lora, run.result["validation"]
+    low, high = validation["interval"]["low"], validation["interval"]["high"]
+    st.markdown(
+        t(
+            "inside.summary",
+            rank=lora.rank,
+            alpha=wording.number(lora.alpha),
+            scale=wording.number(lora.scale),
+            matrices=matrices,
+            accuracy=wording.percent(validation["accuracy"]),
+            low=wording.percent(low),
+            high=wording.percent(high),
+        )
+    )
+
+
+def _layers(run: Run, frame) -> None:
+    st.header(t("inside.layers.title"), anchor=False)
+    measure = state.values()["measure"]
+    if not state.presenting():
+        form.one(SHEET, "measure")
+    if measure == "relative" and frame["relative"].isna().all():
+        st.info(t("inside.layers.no_base"))
+        measure = "norm"
+    chart = inside_charts.by_layer(frame, measure, dark())
+    st.altair_chart(chart)
+    st.caption(t(f"inside.layers.about.{measure}"))
+    if not state.presenting():
+        export.both(chart, frame, f"updates-{run.id}")
+
+
+def _chosen_matrix(frame) -> str:
+    """The matrix that the settings name; by default the one that changed most."""
+    places = list(frame["place"])
+    most = "norm" if frame["relative"].isna().all() else "relative"
+    largest = frame.loc[frame[most].idxmax(), "place"]
+    wanted = state.values()["matrix"]
+    if wanted and wanted not in places:
+        st.info(t("inside.matrix.missing", matrix=wording.quoted(wanted), used=largest))
+    place = wanted if wanted in places else largest
+    st.header(t("inside.matrix.title"), anchor=False)
+    key = "inside.matrix"
+    st.session_state[key] = place
+    st.selectbox(
+        t("inside.matrix.label"),
+        places,
+        format_func=language.named(places, _spoken),
+        key=key,
+        help=t("inside.matrix.help"),
+        disabled=state.is_fixed("matrix"),
+        on_change=lambda: state.change("matrix", st.session_state[key]),
+    )
+    return place
+
+
+def _spectrum(run: Run, place: str) -> None:
+    update, base = anatomy.singular_values(run, place)
+    if not update.any():
+        st.info(t("inside.spectrum.zero"))
+        return
+    chart, table = inside_charts.spectrum(update, base, dark())
+    st.altair_chart(chart)
+    beside = anatomy.compared(run, place)
+    if beside:
+        st.markdown(
+            t(
+                "inside.spectrum.relation",
+                relative=wording.share(beside.relative),
+                norm=wording.number(round(beside.norm, 2)),
+                along=wording.number(round(beside.base_along, 2)),
+                chance=wording.number(round(beside.by_chance, 2)),
+                times=f"{beside.amplification:.1f}",
+            )
+        )
+    st.caption(t("inside.spectrum.about"))
+    if not state.presenting():
+        export.both(chart, table, f"singular-values-{place}-{run.id}")
+
+
+def _spoken(place: str) -> str:
+    """ "5.v" in words; a place that is a module's whole name stays as it is."""
+    layer, _, matrix = place.partition(".")
+    return t("inside.matrix.option", layer=layer, matrix=matrix) if layer.isdigit() else place
+
+
+def dark() -> bool:
+    return st.context.theme.type == "dark"

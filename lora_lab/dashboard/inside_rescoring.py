@@ -1,0 +1,152 @@
+"""Two sliders that need no training: cut the update to rank k, rescale alpha, score again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from lora_lab.dashboard import anatomy, export, inside_charts, language, state, trained, wording
+from lora_lab.dashboard.language import t
+from lora_lab.dashboard.trained import Score, Scores
+from lora_lab.evaluation import Evaluation
+from lora_lab.paired import paired_change
+from lora_lab.runs import Run
+from lora_lab.spectra import share_kept
+
+EVERYTHING = 4096  # a rank that no run has: nothing is cut
+TIMES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
+
+
+@st.fragment
+def show(run: Run) -> None:
+    """Sliders and what the changed update scores; moving one redraws only this part."""
+    st.header(t("inside.rescored.title"), anchor=False)
+    st.markdown(t("inside.rescored.about"))
+    rank, alpha = run.config.lora.rank, run.config.lora.alpha
+    keep, times = min(state.values()["keep"], rank), state.values()["times"]
+    left, right = st.columns(2)
+    with left:
+        # "All of them" is said as such, so that it holds for a run of another rank as well.
+        _slider("keep", range(rank + 1), keep, str, lambda k: EVERYTHING if k == rank else k)
+        kept = share_kept(anatomy.updates(run).values(), keep)
+        st.caption(t("inside.rescored.kept", share=wording.percent(kept)))
+    with right:
+        _slider("times", TIMES, times, lambda factor: _alpha(factor, alpha))
+        scale = wording.number(times * run.config.lora.scale)
+        st.caption(t("inside.rescored.scale", scale=scale, rank=rank))
+    scores = trained.scores(run)
+    try:
+        _result(run, scores, keep, times)
+        _curve(run, scores, keep, times)
+    except trained.PROBLEMS as error:
+        st.error(t("inside.unreadable", reason=wording.plain(str(error))))
+
+
+def _result(run: Run, scores: Scores, keep: int, times: float) -> None:
+    if (keep, times) == (scores.rank, 1.0):
+        with _metric(Evaluation.from_dict(run.result["validation"])):
+            st.markdown(t("inside.rescored.unchanged"))
+        return
+    before, after = _scored(scores, scores.rank, 1.0), _scored(scores, keep, times)
+    change = paired_change(scores.labels, before.answers, after.answers)
+    verdict = "none"
+    if change.measurable:
+        verdict = "better" if change.gained > change.lost else "worse"
+    p = "< 0.001" if change.p_value < 0.001 else f"= {change.p_value:.3f}"
+    with _metric(after.evaluation, before.evaluation):
+        st.markdown(t(f"inside.rescored.verdict.{verdict}"))
+        st.markdown(t("inside.rescored.paired", gained=change.gained, lost=change.lost, p=p))
+        if change.measurable and after.evaluation.interval.overlaps(before.evaluation.interval):
+            st.caption(t("inside.rescored.sharper"))
+        if keep == 0 or times == 0:
+            st.caption(t("inside.rescored.nothing_left"))
+
+
+def _metric(score: Evaluation, before: Evaluation | None = None) -> DeltaGenerator:
+    """The number on the left; returns the room to its right."""
+    left, right = st.columns([2, 3], vertical_alignment="center")
+    delta = None
+    if before is not None:
+        points = 100 * (score.accuracy - before.accuracy)
+        delta = t("inside.rescored.delta", points=f"{points:+.1f}")
+    left.metric(
+        t("inside.rescored.accuracy"),
+        wording.percent(score.accuracy),
+        delta,
+        delta_color="off",
+        border=True,
+        help=t("inside.rescored.counted", correct=score.correct, examples=score.examples),
+    )
+    left.caption(t("inside.rescored.interval", interval=wording.interval(score.interval)))
+    return right
+
+
+def _scored(scores: Scores, rank: int, times: float) -> Score:
+    if scores.has(rank, times):
+        return scores.at(rank, times)
+    with st.spinner(t("inside.rescored.scoring", rank=rank, times=wording.number(times))):
+        return scores.at(rank, times)
+
+
+def _curve(run: Run, scores: Scores, keep: int, times: float) -> None:
+    """Accuracy over the rank kept, of all cuts that anyone has scored at this alpha."""
+    ladder = _ladder(scores.rank)
+    missing = [k for k in ladder if not scores.has(k, times)]
+    box = st.empty()  # the button goes once its work is done
+    if missing and box.button(t("inside.rescored.all", count=len(missing)), key="inside.all"):
+        bar = box.progress(0.0)
+        for done, k in enumerate(missing):
+            bar.progress(done / len(missing), t("inside.rescored.progress", rank=k))
+            scores.at(k, times)
+        box.empty()
+    cuts = [k for k in range(scores.rank + 1) if scores.has(k, times)]
+    if len(cuts) < 2 or not scores.has(scores.rank, 1.0):
+        return
+    rows = []
+    for k in cuts:
+        e = scores.at(k, times).evaluation
+        bounds = dict(low=e.interval.low, high=e.interval.high)
+        rows.append(dict(rank=k, times=times, accuracy=e.accuracy, **bounds, trained=scores.rank))
+    frame = pd.DataFrame(rows)
+    reference = scores.at(scores.rank, 1.0).evaluation.accuracy
+    dark = st.context.theme.type == "dark"
+    chart = inside_charts.of_cuts(frame, keep, reference, dark)
+    st.altair_chart(chart)
+    st.caption(t("inside.rescored.curve"))
+    if not state.presenting():
+        export.both(chart, frame.drop(columns="trained"), f"cuts-{run.id}")
+
+
+def _ladder(rank: int) -> list[int]:
+    """Every cut of a small rank, doublings of a large one."""
+    if rank <= 8:
+        return list(range(rank + 1))
+    return [0, *(2**i for i in range(rank.bit_length()) if 2**i < rank), rank]
+
+
+def _slider(
+    name: str,
+    options: Sequence[Any],
+    value: Any,
+    shown: Callable[[Any], str],
+    stored: Callable[[Any], Any] = lambda chosen: chosen,
+) -> None:
+    key = f"inside.{name}"
+    st.session_state[key] = value
+    st.select_slider(
+        t(f"inside.{name}.label"),
+        options,
+        format_func=language.named(options, shown),
+        key=key,
+        help=t(f"inside.{name}.help"),
+        disabled=state.is_fixed(name),
+        on_change=lambda: state.change(name, stored(st.session_state[key])),
+    )
+
+
+def _alpha(factor: float, alpha: float) -> str:
+    return t("inside.times.option", alpha=wording.number(factor * alpha), times=f"{factor:g}")

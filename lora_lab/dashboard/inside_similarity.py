@@ -1,0 +1,100 @@
+"""Do two runs learn the same directions? The paper's figure 3 for any pair of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import get_args
+
+import streamlit as st
+
+from lora_lab.dashboard import (
+    anatomy,
+    export,
+    form,
+    inside_charts,
+    run_choice,
+    state,
+    trained,
+    wording,
+)
+from lora_lab.dashboard.language import t
+from lora_lab.dashboard.sheet import Sheet
+from lora_lab.derivations.low_rank import subspace_similarities
+from lora_lab.runs import Run
+from lora_lab.spectra import Space, Update
+
+SPACES: tuple[str, ...] = get_args(Space)
+NEWEST = 10  # runs whose files are read to find one to compare with
+
+
+def show(sheet: Sheet, run: Run, runs: Sequence[Run], place: str) -> None:
+    """Subspaces of one matrix in ``run`` and in another run on the same base."""
+    st.header(t("inside.similarity.title"), anchor=False)
+    others = [o for o in runs if o.id != run.id and o.config.model == run.config.model]
+    if not others:
+        run_choice.invite(t("inside.similarity.alone"))
+        return
+    wanted = state.values()["other"]
+    other = next((o for o in others if o.id == wanted), None) or _first_with(place, others)
+    if wanted not in ("", other.id):
+        st.info(t("inside.similarity.unknown", run=wording.quoted(wanted)))
+    run_choice.choose(
+        t("inside.other.label"),
+        others,
+        other,
+        lambda name: state.change("other", name),
+        key="inside.other",
+        fixed=state.is_fixed("other"),
+    )
+    if not state.presenting():
+        form.one(sheet, "space")
+    try:
+        second = anatomy.updates(other).get(place)
+    except trained.PROBLEMS as error:
+        st.error(t("inside.unreadable", reason=wording.plain(str(error))))
+        return
+    if second is None:
+        st.info(t("inside.similarity.missing", matrix=wording.plain(place)))
+        return
+    _grid(run, other, place, anatomy.updates(run)[place], second)
+
+
+def _first_with(place: str, runs: Sequence[Run]) -> Run:
+    """The newest run that adapts this matrix too; without one among the newest, just the newest."""
+    for run in runs[:NEWEST]:
+        with suppress(*trained.PROBLEMS):
+            if place in anatomy.updates(run):
+                return run
+    return runs[0]
+
+
+def _grid(run: Run, other: Run, place: str, first: Update, second: Update) -> None:
+    space = state.values()["space"]
+    bases = first.directions(space), second.directions(space)
+    grid = subspace_similarities(*bases).numpy()
+    chart, table = inside_charts.similarity(
+        grid,
+        across=t("inside.similarity.across", rank=second.rank),
+        down=t("inside.similarity.down", rank=first.rank),
+    )
+    left, right = st.columns([3, 2])
+    left.altair_chart(chart, width="content")
+    size = len(bases[0])
+    right.markdown(
+        t(
+            "inside.similarity.reading",
+            first=f"{grid[0, 0]:.2f}",
+            all=f"{grid[-1, -1]:.2f}",
+            i=first.rank,
+            j=second.rank,
+            chance_one=f"{1 / size:.3f}",
+            chance=f"{max(first.rank, second.rank) / size:.3f}",
+            size=size,
+        )
+    )
+    if space != "output" and run.config.train.seed == other.config.train.seed:
+        right.info(t("inside.similarity.same_seed"))
+    right.caption(t(f"inside.similarity.about.{space}"))
+    if not state.presenting():
+        export.both(chart, table, f"similarity-{place}-{run.id}-{other.id}")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,8 @@ from lora_lab import jobs
 from lora_lab.dashboard import settings
 
 from ..data.invented import make_frame
-
-APP = Path(__file__).parents[2] / "app.py"
+from .browser import APP, browser, page, server  # noqa: F401 (three are fixtures)
+from .waiting import wait_for  # noqa: F401 (for the tests here)
 
 
 @pytest.fixture
@@ -40,13 +39,3 @@ def small_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def app(runs: Path) -> AppTest:
     return AppTest.from_file(str(APP), default_timeout=60)
-
-
-def wait_for(condition: Callable[[], object], seconds: float, what: str) -> object:
-    """Ask again until the answer is true; fail after a deadline."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if answer := condition():
-            return answer
-        time.sleep(0.1)
-    pytest.fail(f"Waited {seconds:.0f} s for {what}.")

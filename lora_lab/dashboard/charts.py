@@ -8,12 +8,23 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from lora_lab.dashboard import state
+from lora_lab.dashboard.language import t
 from lora_lab.evaluation import Evaluation
 
 BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#8A8A8A"  # the first two are Okabe and Ito's
 SKY = "#56B4E9"
 HEIGHT = 250
-_AXIS = dict(labelFontSize=14, titleFontSize=14, titleFontWeight="normal", grid=True)
+
+
+def letters() -> int:
+    """Size of the letters in a chart, in pixels; a presenter's can be read from the last row."""
+    return 20 if state.presenting() else 14
+
+
+def baseline_name(name: str) -> str:
+    """What a baseline is called in a chart."""
+    return t(f"common.baseline.{name}")
 
 
 def loss_chart(events: list[dict[str, Any]], steps: int, dark: bool) -> alt.Chart:
@@ -21,10 +32,15 @@ def loss_chart(events: list[dict[str, Any]], steps: int, dark: bool) -> alt.Char
     batches = _frame(events, "step", ("step", "loss"))
     epochs = _frame(events, "epoch", ("step", "training_loss"))
     x = _step_axis(steps)
-    y = alt.Y("loss:Q", title="training loss", scale=alt.Scale(zero=True), axis=_axis())
+    y = alt.Y(
+        "loss:Q", title=t("common.chart.training_loss"), scale=alt.Scale(zero=True), axis=_axis()
+    )
     line = alt.Chart(batches).mark_line(color=_blue(dark), strokeWidth=1.5, opacity=0.75)
     means = alt.Chart(epochs).mark_point(color=VERMILLION, filled=True, size=90)
-    tips = [alt.Tooltip("step"), alt.Tooltip("training_loss", format=".3f", title="mean of epoch")]
+    tips = [
+        alt.Tooltip("step", title=t("common.chart.step")),
+        alt.Tooltip("training_loss", format=".3f", title=t("common.chart.mean_of_epoch")),
+    ]
     points = means.encode(x=x, y=alt.Y("training_loss:Q"), tooltip=tips)
     return (line.encode(x=x, y=y) + points).properties(height=HEIGHT)
 
@@ -48,14 +64,17 @@ def accuracy_chart(
     top = min(1.0, max([0.8, *frame["high"]]) + 0.02)
     x, scale = _step_axis(steps), alt.Scale(domain=[bottom, top], nice=False)
     y = alt.Y(
-        "validation_accuracy:Q", title="validation accuracy", scale=scale, axis=_axis(format=".0%")
+        "validation_accuracy:Q",
+        title=t("common.chart.validation_accuracy"),
+        scale=scale,
+        axis=_axis(format=".0%"),
     )
     base = alt.Chart(frame).encode(x=x)
     tips = [
-        alt.Tooltip("step"),
-        alt.Tooltip("validation_accuracy", format=".1%", title="accuracy"),
-        alt.Tooltip("low", format=".1%", title="95% from"),
-        alt.Tooltip("high", format=".1%", title="to"),
+        alt.Tooltip("step", title=t("common.chart.step")),
+        alt.Tooltip("validation_accuracy", format=".1%", title=t("common.chart.accuracy")),
+        alt.Tooltip("low", format=".1%", title=t("common.chart.from")),
+        alt.Tooltip("high", format=".1%", title=t("common.chart.to")),
     ]
     whiskers = base.mark_rule(color=_blue(dark), strokeWidth=3).encode(
         y=alt.Y("low:Q"), y2="high:Q", tooltip=tips
@@ -92,37 +111,39 @@ def comparison_chart(scores: Mapping[str, Evaluation], chosen: str, dark: bool) 
         axis=alt.Axis(
             labelExpr="split(datum.label, '\\n')",
             labelLimit=300,
-            labelFontSize=14,
+            labelFontSize=letters(),
             ticks=False,
             domain=False,
         ),
     )
-    x = alt.X("low:Q", scale=alt.Scale(domain=reach), title="test accuracy, 95% interval",
+    x = alt.X("low:Q", scale=alt.Scale(domain=reach), title=t("common.chart.test_accuracy"),
               axis=_axis(format=".0%"))  # fmt: skip
     base = alt.Chart(frame).encode(y=y, color=colour)
     tips = [
-        alt.Tooltip("name", title="run"),
-        alt.Tooltip("accuracy", format=".1%"),
-        alt.Tooltip("low", format=".1%", title="95% from"),
-        alt.Tooltip("high", format=".1%", title="to"),
+        alt.Tooltip("name", title=t("common.chart.run")),
+        alt.Tooltip("accuracy", format=".1%", title=t("common.chart.accuracy")),
+        alt.Tooltip("low", format=".1%", title=t("common.chart.from")),
+        alt.Tooltip("high", format=".1%", title=t("common.chart.to")),
     ]
     bars = base.mark_rule(strokeWidth=4, opacity=0.55).encode(x=x, x2="high:Q", tooltip=tips)
     points = base.mark_point(filled=True, size=130, opacity=1).encode(x="accuracy:Q", tooltip=tips)
-    labels = base.mark_text(align="left", dx=8, fontSize=14).encode(x="high:Q", text="text:N")
+    labels = base.mark_text(align="left", dx=8, fontSize=letters()).encode(
+        x="high:Q", text="text:N"
+    )
     return (bars + points + labels).properties(height=alt.Step(46))
 
 
 def _baselines(baselines: Mapping[str, Evaluation], scale: alt.Scale, steps: int) -> alt.Chart:
     frame = pd.DataFrame(
         [
-            dict(name=f"{name.split()[0]} {100 * score.accuracy:.0f}%", level=score.accuracy)
+            dict(name=f"{baseline_name(name)} {100 * score.accuracy:.0f}%", level=score.accuracy)
             for name, score in baselines.items()
         ]
     )
     frame["end"] = max(1, steps)
     base = alt.Chart(frame).encode(y=alt.Y("level:Q", scale=scale))
     rule = base.mark_rule(strokeDash=[7, 5], strokeWidth=2, color=VERMILLION)
-    text = base.mark_text(align="left", dx=5, fontSize=13, color=VERMILLION)
+    text = base.mark_text(align="left", dx=5, fontSize=letters() - 1, color=VERMILLION)
     return rule + text.encode(x=alt.X("end:Q"), text="name:N")
 
 
@@ -134,14 +155,22 @@ def _frame(events: list[dict[str, Any]], kind: str, columns: tuple[str, ...]) ->
 def _step_axis(steps: int) -> alt.X:
     return alt.X(
         "step:Q",
-        title="step",
+        title=t("common.chart.step"),
         scale=alt.Scale(domain=[0, max(1, steps)], nice=False),
         axis=_axis(tickMinStep=1, format="d"),
     )
 
 
 def _axis(**more: Any) -> alt.Axis:
-    return alt.Axis(**_AXIS, tickCount=5, **more)
+    size = letters()
+    return alt.Axis(
+        labelFontSize=size,
+        titleFontSize=size,
+        titleFontWeight="normal",
+        grid=True,
+        tickCount=5,
+        **more,
+    )
 
 
 def _blue(dark: bool) -> str:

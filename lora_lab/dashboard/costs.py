@@ -10,6 +10,7 @@ from lora_lab.adapt import apply_two_sided, trainable_parameters
 from lora_lab.architectures import configuration, on_meta_device
 from lora_lab.counting import Count, Memory, count
 from lora_lab.dashboard import wording
+from lora_lab.dashboard.language import t
 from lora_lab.runs import RunConfig
 
 
@@ -26,20 +27,23 @@ class Cost:
 
 
 @st.cache_data(show_spinner=False, max_entries=1000)
-def cost_of(config: RunConfig) -> Cost:
+def cost_of(config: RunConfig, classes: int = 2) -> Cost:
     """Exact for every method.
+
+    Args:
+        classes: what the head tells apart.
 
     Raises:
         ValueError: the configuration cannot be applied to the model.
     """
-    counted = count(config.model, config.lora)
+    counted = count(config.model, config.lora, num_labels=classes)
     if config.method == "full":
         every = counted.base_parameters + counted.head_parameters
         return Cost(every, every, 1.0, counted.model_file_bytes(), counted.full_memory, counted)
     if config.method == "head":
         counted = replace(counted, adapter_parameters=0)
     elif config.method == "two-sided":
-        model = on_meta_device(configuration(config.model))
+        model = on_meta_device(configuration(config.model, classes))
         apply_two_sided(model, config.two_sided)
         adapter = trainable_parameters(model) - counted.head_parameters
         counted = replace(counted, adapter_parameters=adapter)
@@ -55,25 +59,29 @@ def cost_of(config: RunConfig) -> Cost:
 
 def figures(cost: Cost, method: str) -> str:
     """Four numbers, each beside what full fine-tuning needs, as HTML."""
-    counted = cost.counted
-    full = counted.base_parameters + counted.head_parameters
+    counted, memory = cost.counted, cost.memory
+    every = counted.base_parameters + counted.head_parameters
     if method == "full":
-        beside = ("every one", f"of {cost.parameters:,}", "the whole model", "of which Adam: ")
-        beside = (*beside[:3], beside[3] + wording.size(cost.memory.optimizer))
+        beside = (
+            t("train.cost.every_one"),
+            t("train.cost.of", number=f"{cost.parameters:,}"),
+            t("train.cost.whole_model"),
+            t("train.cost.of_which_adam", size=wording.size(memory.optimizer)),
+        )
     else:
         beside = (
-            f"full: {full:,}",
-            f"of {cost.parameters:,}",
-            f"full: {wording.size(counted.model_file_bytes())}",
-            f"full: {wording.size(counted.full_memory.total)}",
+            t("train.cost.full", number=f"{every:,}"),
+            t("train.cost.of", number=f"{cost.parameters:,}"),
+            t("train.cost.full", number=wording.size(counted.model_file_bytes())),
+            t("train.cost.full", number=wording.size(counted.full_memory.total)),
         )
-    labels = ("Trainable parameters", "Share of the model", "File to keep", "Training memory")
     numbers = (
         f"{cost.trainable:,}",
         wording.share(cost.share),
         wording.size(cost.file),
-        wording.size(cost.memory.total),
+        wording.size(memory.total),
     )
+    labels = (t(f"train.cost.{what}") for what in ("trainable", "share", "file", "memory"))
     cells = (
         f'<div><div>{label}</div><div class="value">{number}</div><div>{other}</div></div>'
         for label, number, other in zip(labels, numbers, beside, strict=True)
@@ -84,8 +92,9 @@ def figures(cost: Cost, method: str) -> str:
 def caption(cost: Cost) -> str:
     """What the four numbers hold, in one sentence."""
     memory = cost.memory
-    return (
-        f"Memory: weights {wording.size(memory.weights)}, gradients "
-        f"{wording.size(memory.gradients)}, Adam's two moments {wording.size(memory.optimizer)}, "
-        "in float32, head included; activations come on top."
+    return t(
+        "train.cost.caption",
+        weights=wording.size(memory.weights),
+        gradients=wording.size(memory.gradients),
+        moments=wording.size(memory.optimizer),
     )

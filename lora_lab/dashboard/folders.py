@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
+import platform
+from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
 
 from lora_lab import jobs
 from lora_lab.baselines import evaluate_majority, evaluate_vader, understands
+from lora_lab.data import EMBEDDED, is_fetched
 from lora_lab.evaluation import Evaluation
-from lora_lab.runs import DataConfig, Run, RunError
+from lora_lab.runs import DataConfig, Run, RunConfig, RunError
+
+NEWEST = 200  # runs that are offered to look at
 
 
 def runs_folder() -> Path:
@@ -28,13 +34,32 @@ def find(run_id: str) -> Run | None:
         return None
 
 
+def recent_runs() -> list[Run]:
+    """The newest runs in any state, newest first."""
+    names = sorted((folder.name for folder in _folders()), reverse=True)[:NEWEST]
+    return [run for name in names if (run := _finished_or_not(runs_folder() / name))]
+
+
 def finished_runs() -> list[Run]:
     """Finished runs with a test result, newest first."""
-    runs = runs_folder()
-    folders = sorted(runs.iterdir(), reverse=True) if runs.is_dir() else []
-    stamped = [(f, s) for f in folders if (s := _result_written(f))]
+    stamped = [(f, s) for f in sorted(_folders(), reverse=True) if (s := _result_written(f))]
     found = [_finished(str(folder), stamp) for folder, stamp in stamped]
     return [run for run in found if run and run.test]
+
+
+def finished_here() -> list[Run]:
+    """Finished runs that this machine trained, newest first."""
+    return [run for run in finished_runs() if _host(str(run.folder)) == platform.node()]
+
+
+def other_seeds(run: Run, others: list[Run]) -> list[Run]:
+    """Finished runs, this one included, that differ in the seed alone; by seed."""
+
+    def without_seed(of: Run) -> RunConfig:
+        return replace(of.config, train=replace(of.config.train, seed=0))
+
+    same = [other for other in others if without_seed(other) == without_seed(run)]
+    return list({other.config.train.seed: other for other in [*same, run]}.values())
 
 
 def comparable(run: Run, others: list[Run]) -> list[Run]:
@@ -50,19 +75,47 @@ def baselines(run: Run, split: str) -> dict[str, Evaluation]:
         return {}  # the data has gone since: the run's own numbers still stand
 
 
+def examples(data: str) -> dict[str, int]:
+    """How many sentences each split of a data set has; empty where it cannot be told."""
+    try:
+        return {} if data in EMBEDDED and not is_fetched() else _examples(data)
+    except (ValueError, OSError, RuntimeError):
+        return {}
+
+
+@st.cache_data(show_spinner=False, max_entries=500)
+def _examples(data: str) -> dict[str, int]:
+    return {split: len(rows) for split, rows in DataConfig(data).load().items()}
+
+
 @st.cache_data(show_spinner=False, max_entries=20)
 def _baselines(config: DataConfig) -> dict[str, dict[str, Evaluation]]:
     data = config.load()
-    methods = {"Majority class": evaluate_majority}
+    methods = {"majority": evaluate_majority}
     if understands(data["train"].features["label"].names):
-        methods["VADER rules"] = evaluate_vader
+        methods["vader"] = evaluate_vader
     return {
         split: {name: evaluate(data, split) for name, evaluate in methods.items()}
         for split in ("validation", "test")
     }
 
 
-@st.cache_data(show_spinner=False, max_entries=2000)
+def _folders() -> list[Path]:
+    runs = runs_folder()
+    return list(runs.iterdir()) if runs.is_dir() else []
+
+
+def _finished_or_not(folder: Path) -> Run | None:
+    stamp = _result_written(folder)
+    if stamp and (run := _finished(str(folder), stamp)):
+        return run
+    try:
+        return jobs.read(folder)
+    except RunError:
+        return None
+
+
+@st.cache_resource(show_spinner=False, max_entries=2000)
 def _finished(folder: str, written: float) -> Run | None:
     """A finished run does not change, so it is read once; ``written`` tells it from a new one."""
     try:
@@ -70,6 +123,15 @@ def _finished(folder: str, written: float) -> Run | None:
     except RunError:
         return None
     return run if run.state == "finished" else None
+
+
+@st.cache_resource(show_spinner=False, max_entries=2000)
+def _host(folder: str) -> str:
+    """Which machine trained a finished run."""
+    try:
+        return json.loads((Path(folder) / "status.json").read_text()).get("host", "")
+    except (OSError, ValueError):
+        return ""
 
 
 def _result_written(folder: Path) -> float:

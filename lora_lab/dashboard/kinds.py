@@ -1,17 +1,18 @@
-"""Kinds of settings: what values each can have, and how a value is written in an address."""
+"""Kinds of settings: what values each can have, and how a value is written in an address.
+
+What a setting is called stands in the catalogue of texts, under the name of its sheet.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any
 
-from lora_lab.runs import Method
 from lora_lab.targets import choose_layers
 
-METHODS: tuple[str, ...] = get_args(Method)
 ALL = "all"
 
 
@@ -22,20 +23,24 @@ class Setting:
     Attributes:
         name: in the address and as the form's key.
         group: heading in the form.
-        methods: for which it means something; the form hides it for the others.
-        by_method: defaults that depend on the method.
+        methods: values of the sheet's leading setting (the method, on the train page) for which
+            it means something; the form hides it for the others. Empty: for all.
+        by_method: defaults that depend on the leading setting.
+        detail: presenters do without it.
     """
 
     name: str
-    label: str
-    group: str
-    help: str = ""
+    group: str = ""
     default: Any = None
-    methods: tuple[str, ...] = METHODS
+    methods: tuple[str, ...] = ()
     by_method: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    detail: bool = False
 
-    def default_for(self, method: str) -> Any:
+    def default_for(self, method: str | None) -> Any:
         return self.by_method.get(method, self.default)
+
+    def matters_for(self, method: str | None) -> bool:
+        return not self.methods or method in self.methods
 
     def write(self, value: Any) -> str:
         """The value as text for an address."""
@@ -52,10 +57,12 @@ class Setting:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice(Setting):
-    """One of a few values; None stands for all. ``ladder``: they form a scale, so a slider."""
+    """One of a few values; None stands for all. ``ladder``: they form a scale, so a slider;
+    ``many``: too many to lie side by side, so a list that opens."""
 
     options: tuple[Any, ...]
     ladder: bool = False
+    many: bool = False
 
     def write(self, value: Any) -> str:
         return ALL if value is None else super().write(value)
@@ -69,6 +76,48 @@ class Choice(Setting):
             if isinstance(option, int | float) and math.isclose(option, number, rel_tol=1e-9):
                 return option
         raise ValueError(f"{text!r} is not one of {', '.join(written)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source(Setting):
+    """Sentences to learn from: one of ``options``, or an upload that is known on this server."""
+
+    options: tuple[str, ...]
+    known: Callable[[str], bool]
+
+    def read(self, text: str) -> str:
+        if text not in self.options and not self.known(text):
+            raise ValueError(f"{text!r} is neither one of {', '.join(self.options)} nor an upload")
+        return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Switch(Setting):
+    """On or off."""
+
+    default: bool = False
+
+    def write(self, value: bool) -> str:
+        return "on" if value else "off"
+
+    def read(self, text: str) -> bool:
+        if text not in ("on", "off"):
+            raise ValueError(f"{text!r} is neither on nor off")
+        return text == "on"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text(Setting):
+    """Letters of any kind, at most ``longest``; ``lines``: how high its box is."""
+
+    default: str = ""
+    longest: int = 300
+    lines: int = 1
+
+    def read(self, text: str) -> str:
+        if len(text) > self.longest:
+            raise ValueError(f"{len(text)} letters are more than {self.longest}")
+        return text
 
 
 @dataclass(frozen=True, kw_only=True)

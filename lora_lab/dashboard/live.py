@@ -1,4 +1,4 @@
-"""A run under way: progress, time left, curves and the way to stop it. Reads files only."""
+"""A run that waits or trains: its place, progress, time left, curves and the way to stop it."""
 
 from __future__ import annotations
 
@@ -9,41 +9,59 @@ import streamlit as st
 
 from lora_lab import jobs
 from lora_lab.checkpoints import StorageError
-from lora_lab.dashboard import charts, folders, wording
+from lora_lab.dashboard import charts, export, folders, wording
+from lora_lab.dashboard.language import t
 from lora_lab.runs import Run, RunError
 
 EVERY = 2.0  # seconds between two looks: each costs the training a little
+STATES = ("waiting", "running")
 
 
 @st.fragment(run_every=EVERY)
 def watch(run_id: str) -> None:
-    """Show a running run; when it has ended, draw the whole page anew."""
+    """Show a run under way; when it has ended, draw the whole page anew."""
     run = folders.find(run_id)
-    if run is None or run.state != "running":
+    if run is None or run.state not in STATES:
         st.rerun()
     start = _last(run.metrics, "start")
-    if start is None:
-        _waiting(run, "Loading the model and the sentences")
+    if run.state == "waiting":
+        _bar(run, 0.0, place(run))
+    elif start is None:
+        _since(run, t("train.live.loading"))
     else:
         _progress(run, start["steps"])
         curves(run)
 
 
-def curves(run: Run) -> None:
+def place(run: Run) -> str:
+    """Where a waiting run stands in the queue, in words."""
+    ahead = max(0, jobs.position(run) - 1)
+    return t("train.live.next") if ahead == 0 else t("train.live.waiting", ahead=ahead)
+
+
+def curves(run: Run, *, to_take_away: bool = False) -> None:
     """Training loss and validation accuracy so far."""
     start = _last(run.metrics, "start")
     if start is None:
         return
     dark = st.context.theme.type == "dark"
     left, right = st.columns(2)
-    left.altair_chart(charts.loss_chart(run.metrics, start["steps"], dark))
-    left.caption("Thin line: single batches. Points: mean of each epoch.")
-    if not _last(run.metrics, "epoch"):
-        right.info("Validation accuracy appears after the first epoch.", icon=None)
-        return
-    baselines = folders.baselines(run, "validation")
-    right.altair_chart(charts.accuracy_chart(run.metrics, start["steps"], baselines, dark))
-    right.caption("Bars: 95% interval. Dashed: what an answer costs without training.")
+    with left:
+        loss = charts.loss_chart(run.metrics, start["steps"], dark)
+        st.altair_chart(loss)
+        st.caption(t("train.live.loss"))
+        if to_take_away:
+            export.figure(loss, f"loss-{run.id}")
+    with right:
+        if not _last(run.metrics, "epoch"):
+            st.info(t("train.live.no_epoch_yet"), icon=None)
+            return
+        baselines = folders.baselines(run, "validation")
+        accuracy = charts.accuracy_chart(run.metrics, start["steps"], baselines, dark)
+        st.altair_chart(accuracy)
+        st.caption(t("train.live.accuracy"))
+        if to_take_away:
+            export.figure(accuracy, f"validation-{run.id}")
 
 
 def time_left(events: list[dict[str, Any]]) -> float | None:
@@ -59,29 +77,36 @@ def time_left(events: list[dict[str, Any]]) -> float | None:
 def _progress(run: Run, steps: int) -> None:
     done = max((e["step"] for e in run.metrics), default=0)
     if done >= steps:
-        _waiting(run, "Scoring the test sentences", done=1.0)
+        _since(run, t("train.live.scoring"), done=1.0)
         return
-    epoch = 1 + sum(e["event"] == "epoch" for e in run.metrics)
     left = time_left(run.metrics)
-    pace = "measuring the pace" if left is None else f"about {wording.duration(left)} left"
-    text = f"Epoch {epoch} of {run.config.train.epochs}, step {done:,} of {steps:,}, {pace}"
+    text = t(
+        "train.live.progress",
+        epoch=1 + sum(e["event"] == "epoch" for e in run.metrics),
+        epochs=run.config.train.epochs,
+        step=f"{done:,}",
+        steps=f"{steps:,}",
+        left=t("train.live.no_pace_yet")
+        if left is None
+        else t("train.live.left", duration=wording.duration(left)),
+    )
     _bar(run, done / steps, text)
 
 
-def _waiting(run: Run, what: str, done: float = 0.0) -> None:
+def _since(run: Run, what: str, done: float = 0.0) -> None:
     """A step of unknown length: the seconds that pass show that it is alive."""
     try:
         since = max(f.stat().st_mtime for f in run.folder.iterdir() if f.suffix == ".json")
-        what += f", {max(0, time.time() - since):.0f} s"
     except (OSError, ValueError):
-        pass
-    _bar(run, done, what)
+        since = time.time()
+    seconds = f"{max(0, time.time() - since):.0f}"
+    _bar(run, done, t("train.live.since", what=what, seconds=seconds))
 
 
 def _bar(run: Run, share: float, text: str) -> None:
     bar, button = st.columns([5, 1], vertical_alignment="center")
     bar.progress(min(1.0, share), text)
-    if button.button("Cancel", key=f"cancel.{run.id}", width="stretch"):
+    if button.button(t("train.live.cancel"), key=f"cancel.{run.id}", width="stretch"):
         try:
             jobs.cancel(run)
         except (RunError, StorageError, OSError) as error:

@@ -7,6 +7,7 @@ from base64 import b64encode
 from html import escape
 
 from lora_lab.counting import Count, MatrixKind
+from lora_lab.dashboard.language import t
 from lora_lab.runs import RunConfig
 from lora_lab.targets import SHORT_NAMES, choose_layers
 
@@ -42,7 +43,7 @@ def _svg(config: RunConfig, counted: Count, layers: int, dark: bool) -> str:
     parts, height = [], 116
     for number in range(layers):
         x = number * (BLOCK + GAP)
-        parts.append(_text(f"layer {number}", x, 14))
+        parts.append(_text(t("train.picture.layer", number=number), x, 14))
         for name, kind in short.items():
             role = _role(config, number in blocks and name in adapted)
             parts += _matrix(name, kind.shape, x, 24, role, rank, config.method)
@@ -62,17 +63,7 @@ def _svg(config: RunConfig, counted: Count, layers: int, dark: bool) -> str:
 
 def caption(config: RunConfig) -> str:
     """How to read the picture, as Markdown."""
-    method = {
-        "lora": "Outlined matrices W stay frozen and get an A and a B, in solid colour.",
-        "two-sided": "Outlined matrices W stay frozen and are multiplied from both sides by "
-        "thin matrices, in solid colour.",
-        "head": "Every matrix stays frozen (grey); only the head learns.",
-        "full": "Every weight learns: solid colour everywhere.",
-    }[config.method]
-    return (
-        f"{method} Areas are to scale, except the head (green, right), which is too thin to draw; "
-        "embeddings, norms and the pooler are left out."
-    )
+    return f"{t(f'train.picture.how.{config.method}')} {t('train.picture.scale')}"
 
 
 def _role(config: RunConfig, chosen: bool) -> str:
@@ -123,7 +114,7 @@ def _detail(config: RunConfig, name: str, kind: MatrixKind, rank: int, y: float)
             ")",
         ]
         scale = min(scale, 100 / in_)
-    parts = [_text(f"One {escape(name)} matrix, enlarged:", 0, y)]
+    parts = [_text(t("train.picture.enlarged", name=escape(name)), 0, y)]
     x, top = 0.0, y + 14
     for item in row:
         if isinstance(item, str):
@@ -143,8 +134,9 @@ def _detail(config: RunConfig, name: str, kind: MatrixKind, rank: int, y: float)
             width = max(width, 66) if height < 60 else width + 66
         x += width + 8
     if config.method == "lora":
-        parts.append(_text(f"{out * in_:,} numbers in W, frozen", x + 40, top + 46))
-        parts.append(_text(f"{kind.adapter_parameters:,} in B and A, trained", x + 40, top + 68))
+        frozen, trained = f"{out * in_:,}", f"{kind.adapter_parameters:,}"
+        parts.append(_text(t("train.picture.frozen", number=frozen), x + 40, top + 46))
+        parts.append(_text(t("train.picture.trained", number=trained), x + 40, top + 68))
     return parts
 
 
@@ -178,4 +170,4 @@ def _description(config: RunConfig, blocks: tuple[int, ...], adapted: list[str])
     if not _rank(config):
         return caption(config)
     names, where = ", ".join(adapted), ", ".join(map(str, blocks))
-    return f"Adapted: matrices {names} in layers {where}, rank {_rank(config)}."
+    return t("train.picture.adapted", names=names, layers=where, rank=_rank(config))

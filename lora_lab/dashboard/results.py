@@ -2,110 +2,160 @@
 
 from __future__ import annotations
 
+from statistics import fmean
+
 import pandas as pd
 import streamlit as st
 
 from lora_lab import jobs
 from lora_lab.checkpoints import StorageError
-from lora_lab.dashboard import charts, folders, live, wording
+from lora_lab.dashboard import charts, export, folders, live, state, wording
+from lora_lab.dashboard.language import t
 from lora_lab.evaluation import Evaluation
 from lora_lab.runs import Run, RunError
 
 OTHERS = 6  # other runs in the comparison
-IN_WORDS = {"Majority class": "the majority class", "VADER rules": "VADER's rules"}
+REASONS = ("STOPPED", "KILLED", "CRASHED", "LOST_WORKER", "LOST_SCHEDULER", "NO_SCHEDULER")
 
 
 def show(run: Run) -> None:
-    """A run in any state but "running"."""
+    """A run that neither waits nor trains."""
     if run.state == "finished" and run.test:
         _finished(run)
     elif run.state == "finished":
-        st.info("This run's data has no test split, so there is no test accuracy.")
+        st.info(t("train.result.no_test"))
     elif run.state == "interrupted":
         _interrupted(run)
     else:
-        st.error(f"This run failed. {wording.plain(run.reason)}")
-        st.caption("What it printed is in `log.txt` in its folder.")
-    live.curves(run)
+        st.error(t("train.result.failed", reason=_reason(run)))
+        st.caption(t("train.result.log"))
+        _go_on(run, t("train.result.again"))
+    live.curves(run, to_take_away=True)
 
 
 def _finished(run: Run) -> None:
     test, name = run.test, wording.method(run.config)
-    with st.spinner("Scoring the baselines on the same sentences"):
+    with st.spinner(t("train.result.baselines")):
         baselines = folders.baselines(run, "test")
+    others = folders.finished_runs()
     left, right = st.columns([2, 5])
     left.metric(
-        "Test accuracy",
+        t("train.result.accuracy"),
         wording.percent(test.accuracy),
-        f"95%: {wording.interval(test.interval)}",
+        t("train.result.interval", interval=wording.interval(test.interval)),
         delta_color="off",
         delta_arrow="off",
         border=True,
-        help=f"{test.correct:,} of {test.examples:,} sentences that the training never saw. "
-        "The interval is Wilson's.",
+        help=t("train.result.counted", correct=f"{test.correct:,}", examples=f"{test.examples:,}"),
     )
     with right:
         for other, score in baselines.items():
-            st.markdown(wording.comparison(name, test, IN_WORDS[other], score))
+            words = t(f"common.baseline.{other}_in_words")
+            st.markdown(wording.comparison(name, test, words, score))
+        _seeds(folders.other_seeds(run, others))
         st.caption(
-            f"{run.result['trainable']:,} trainable parameters, "
-            f"{wording.duration(run.result['seconds'])} of training on "
-            f"{run.result['train_examples']:,} sentences, best epoch {run.result['best_epoch']}."
+            t(
+                "train.result.facts",
+                trainable=f"{run.result['trainable']:,}",
+                duration=wording.duration(run.result["seconds"]),
+                examples=f"{run.result['train_examples']:,}",
+                epoch=run.result["best_epoch"],
+            )
         )
-    _comparison(run, baselines)
-    with st.expander("Precision, recall, F1 and confusion matrix"):
-        _report(test)
+        if run.config.method != "full":
+            export.adapter(run)
+    _comparison(run, folders.comparable(run, others)[:OTHERS], baselines)
+    with st.expander(t("train.result.more")):
+        _report(test, run.id)
 
 
-def _comparison(run: Run, baselines: dict[str, Evaluation]) -> None:
-    others = folders.comparable(run, folders.finished_runs())[:OTHERS]
-    mine = f"This run: {wording.method(run.config)}"
+def _seeds(runs: list[Run]) -> None:
+    """What a difference is worth: the same settings with other seeds."""
+    if len(runs) < 2:
+        return
+    reached = [run.test.accuracy for run in runs]
+    st.markdown(
+        t(
+            "train.result.seeds",
+            count=len(runs),
+            mean=wording.percent(fmean(reached)),
+            low=wording.percent(min(reached)),
+            high=wording.percent(max(reached)),
+        )
+    )
+
+
+def _comparison(run: Run, others: list[Run], baselines: dict[str, Evaluation]) -> None:
+    mine = t("train.result.this_run", method=wording.method(run.config))
     scores = {mine: run.test}
     for other in others:
         title = wording.in_two_lines(other)
         title += f" ({wording.started(other.id)})" * (title in scores)
         scores[title] = other.test
+    scores |= {charts.baseline_name(name): score for name, score in baselines.items()}
     dark = st.context.theme.type == "dark"
-    st.altair_chart(charts.comparison_chart(scores | baselines, mine, dark))
+    chart = charts.comparison_chart(scores, mine, dark)
+    st.altair_chart(chart)
+    export.figure(chart, f"accuracy-{run.id}")
     best = max(others, key=lambda other: other.test.accuracy, default=None)
     if best is not None:
-        title = f"the best other run ({wording.plain(wording.run_title(best))})"
-        st.markdown(wording.comparison("This run", run.test, title, best.test))
+        title = t("train.result.best", title=wording.plain(wording.run_title(best)))
+        st.markdown(wording.comparison(t("train.result.this"), run.test, title, best.test))
 
 
-def _report(test: Evaluation) -> None:
+def _report(test: Evaluation, run_id: str) -> None:
     left, right = st.columns(2)
-    rows = [
-        {
-            "class": c.name,
-            "precision": f"{c.precision:.3f}",
-            "recall": f"{c.recall:.3f}",
-            "F1": f"{c.f1:.3f}",
-            "sentences": f"{c.support:,}",
+    head = {name: t(f"train.report.{name}") for name in ("precision", "recall", "f1", "sentences")}
+    rows = {
+        c.name: {
+            head["precision"]: f"{c.precision:.3f}",
+            head["recall"]: f"{c.recall:.3f}",
+            head["f1"]: f"{c.f1:.3f}",
+            head["sentences"]: f"{c.support:,}",
         }
         for c in test.classes
-    ]
-    left.table(pd.DataFrame(rows).set_index("class"))
-    left.caption(f"Macro F1 {test.macro_f1:.3f}")
+    }
+    classes = pd.DataFrame.from_dict(rows, orient="index").rename_axis(t("train.report.class"))
+    with left:
+        st.table(_as_text(classes))
+        st.caption(t("train.report.macro", f1=f"{test.macro_f1:.3f}"))
+        export.table(classes, f"classes-{run_id}")
     names = [c.name for c in test.classes]
-    matrix = pd.DataFrame(
+    confusion = pd.DataFrame(
         [[f"{n:,}" for n in row] for row in test.confusion],
-        index=[f"is {name}" for name in names],
-        columns=[f"called {name}" for name in names],
-    )
-    right.table(matrix)
-    right.caption("Rows: what people said. Columns: what the model answered.")
+        index=[t("train.report.is", name=name) for name in names],
+        columns=[t("train.report.called", name=name) for name in names],
+    ).rename_axis(t("train.report.confusion"))
+    with right:
+        st.table(_as_text(confusion))
+        st.caption(t("train.report.how"))
+        export.table(confusion, f"confusion-{run_id}")
+
+
+def _as_text(frame: pd.DataFrame) -> pd.DataFrame:
+    """Names of classes come from people's files, and Streamlit's tables obey Markdown."""
+    return frame.rename(index=wording.plain, columns=wording.plain)
 
 
 def _interrupted(run: Run) -> None:
     if run.reason == jobs.CANCELLED:
-        st.info("This run was cancelled before its end. It can go on where it stopped.")
+        st.info(t("train.result.cancelled"))
     else:
-        st.warning(f"This run stopped before its end: {wording.plain(run.reason)}.")
-    if st.button("Go on with this run", key=f"resume.{run.id}"):
+        st.warning(t("train.result.interrupted", reason=_reason(run)))
+    _go_on(run, t("train.result.resume"))
+
+
+def _go_on(run: Run, label: str) -> None:
+    if st.button(label, key=f"resume.{run.id}"):
         try:
-            jobs.resume(run)
-        except (jobs.BusyError, RunError, StorageError, OSError) as error:
+            jobs.resume(run, state.visitor())
+        except (RunError, StorageError, OSError) as error:
             st.error(wording.plain(str(error)))
             return
         st.rerun()
+
+
+def _reason(run: Run) -> str:
+    """Why a run ended: what the queue says of it is known in every language."""
+    known = {getattr(jobs, name): t(f"train.reason.{name}") for name in REASONS}
+    return known.get(run.reason) or wording.plain(run.reason)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from pathlib import Path
 
-from lora_lab.demo import TITLES
+from lora_lab.dashboard import uploads
+from lora_lab.dashboard.language import has, t
 from lora_lab.evaluation import Evaluation, Interval
 from lora_lab.runs import Run, RunConfig
 
@@ -30,11 +32,15 @@ def size(number: int) -> str:
 def duration(seconds: float) -> str:
     """A time as one would say it: to 5 seconds below two minutes, to minutes beyond ten."""
     if seconds < 10:
-        return f"{max(1, round(seconds))} s"
+        return t("common.duration.seconds", seconds=max(1, round(seconds)))
     if seconds < 120:
-        return f"{5 * round(seconds / 5)} s"
+        return t("common.duration.seconds", seconds=5 * round(seconds / 5))
     minutes, rest = divmod(round(seconds / 10) * 10, 60)
-    return f"{minutes} min {rest} s" if minutes < 10 and rest else f"{minutes} min"
+    if minutes < 10 and rest:
+        return t("common.duration.both", minutes=minutes, seconds=rest)
+    if minutes < 120:
+        return t("common.duration.minutes", minutes=minutes)
+    return t("common.duration.hours", hours=f"{minutes / 60:.1f}")
 
 
 def number(value: float) -> str:
@@ -43,59 +49,55 @@ def number(value: float) -> str:
 
 
 def interval(bounds: Interval) -> str:
-    return f"{100 * bounds.low:.1f} to {percent(bounds.high)}"
+    return t("common.interval", low=f"{100 * bounds.low:.1f}", high=percent(bounds.high))
 
 
 def method(config: RunConfig) -> str:
     """What a run trains, in two or three words."""
-    title = TITLES[config.method]
-    return title[0].upper() + title[1:]
+    return t(f"train.method.option.{config.method}")
+
+
+def data(source: str) -> str:
+    """Sentences by the name that ``load_data`` or an address knows them by, in a few words."""
+    key = f"train.data.option.{source}"
+    if has(key):
+        return t(key)
+    identity = source if uploads.known(source) else uploads.identity_of(source)
+    return one_line(uploads.facts(identity)["name"] if identity else Path(source).name)
 
 
 def run_title(run: Run) -> str:
     """A run in one line, telling it apart from its neighbours."""
-    config = run.config
-    parts = [method(config)]
-    adapter = {"lora": config.lora, "two-sided": config.two_sided}.get(config.method)
-    if adapter:
-        targets = adapter.target_modules
-        targets = targets if isinstance(targets, str) else ",".join(targets)
-        layers = adapter.layers if isinstance(adapter.layers, str) else _list(adapter.layers)
-        parts[0] += f" r={adapter.rank}"
-        parts += [targets.replace(",", " "), f"layers {layers}"]
-    size = config.data.train_size
-    parts.append(f"{size:,} sentences" if size else "all sentences")
-    parts.append(f"{config.train.epochs} epoch{'s' * (config.train.epochs > 1)}")
-    if config.train.seed:
-        parts.append(f"seed {config.train.seed}")
-    return ", ".join(parts)
+    what, whence = _title_parts(run)
+    return t("common.comma").join([*what, *whence])
 
 
 def in_two_lines(run: Run) -> str:
     """The title for a narrow place: what learned, then from what."""
-    parts = run_title(run).split(", ")
-    cut = 3 if run.config.method in ("lora", "two-sided") else 1
-    return f"{', '.join(parts[:cut])}\n{', '.join(parts[cut:])}"
+    return "\n".join(t("common.comma").join(parts) for parts in _title_parts(run))
 
 
 def started(run_id: str) -> str:
     """Day and time from the folder's name; a folder named by hand keeps its name."""
     try:
-        return datetime.strptime(run_id[:15], "%Y%m%d-%H%M%S").strftime("%d %b %H:%M:%S")
+        when = datetime.strptime(run_id[:15], "%Y%m%d-%H%M%S")
     except ValueError:
         return run_id
+    return when.strftime(t("common.moment"))
 
 
 def comparison(first: str, a: Evaluation, second: str, b: Evaluation) -> str:
     """A sentence on two accuracies measured on the same examples."""
-    gap = 100 * (a.accuracy - b.accuracy)
-    direction = "above" if gap > 0 else "below"
     if a.interval.overlaps(b.interval):
-        return f"{first} against {second}: no measurable difference, the intervals overlap."
-    return (
-        f"{first} is {abs(gap):.1f} points {direction} {second}: a measurable difference, "
-        "the intervals do not overlap."
-    )
+        return t("common.compared.same", first=first, second=second)
+    gap = 100 * (a.accuracy - b.accuracy)
+    key = "common.compared.above" if gap > 0 else "common.compared.below"
+    return t(key, first=first, second=second, points=f"{abs(gap):.1f}")
+
+
+def one_line(text: str) -> str:
+    """Text from elsewhere without line breaks and letters that cannot be seen."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def plain(text: str) -> str:
@@ -108,8 +110,31 @@ def quoted(text: str, longest: int = 40) -> str:
     text = "".join(c if c.isprintable() else " " for c in text)
     text = text[:longest] + "…" * (len(text) > longest)
     fence = "`" * (1 + max((len(ticks) for ticks in re.findall("`+", text)), default=0))
-    return f"{fence} {text} {fence}" if text.strip() else "nothing"
+    return f"{fence} {text} {fence}" if text.strip() else t("common.nothing")
 
 
-def _list(numbers: tuple[int, ...]) -> str:
-    return " ".join(map(str, numbers))
+def _title_parts(run: Run) -> tuple[list[str], list[str]]:
+    """What learned, and from what."""
+    config = run.config
+    what = [method(config)]
+    adapter = {"lora": config.lora, "two-sided": config.two_sided}.get(config.method)
+    if adapter:
+        targets = adapter.target_modules
+        targets = targets if isinstance(targets, str) else " ".join(targets)
+        layers = adapter.layers
+        layers = layers if isinstance(layers, str) else " ".join(map(str, layers))
+        what[0] += f" r={adapter.rank}"
+        if config.method == "lora":
+            what.append(f"alpha={number(adapter.alpha)}")
+        what += [targets.replace(",", " "), t("common.title.layers", layers=layers)]
+    size = config.data.train_size
+    sentences = t("common.title.sentences", count=size) if size else t("common.title.every")
+    epochs = config.train.epochs
+    whence = [
+        data(config.data.name),
+        sentences,
+        t("common.title.epoch") if epochs == 1 else t("common.title.epochs", count=epochs),
+    ]
+    if config.train.seed:
+        whence.append(t("common.title.seed", seed=config.train.seed))
+    return what, whence

@@ -1,4 +1,4 @@
-"""A runs folder, a small data set and the app as a test drives it, without a browser."""
+"""A runs folder, small data and the app as a test drives it, without a browser."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from lora_lab import jobs
-from lora_lab.dashboard import settings
+from lora_lab.dashboard import uploads
 
 from ..data.invented import make_frame
 from .browser import APP, browser, page, server  # noqa: F401 (three are fixtures)
@@ -18,24 +18,53 @@ from .waiting import wait_for  # noqa: F401 (for the tests here)
 
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty folder of runs; whatever still trains in it at the end is cancelled."""
+    """An empty folder of runs; whatever still waits or trains in it at the end is cancelled."""
     folder = tmp_path / "runs"
     monkeypatch.setenv("LORA_LAB_RUNS", str(folder))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # several threads wait for each other when busy
     yield folder
-    if run := jobs.current(folder):
-        jobs.cancel(run)
+    for run in reversed(jobs.history(folder)):
+        if run.state in ("waiting", "running"):
+            jobs.cancel(run)
 
 
 @pytest.fixture
-def small_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A few hundred invented sentences in the place of the film reviews."""
-    file = tmp_path / "reviews.csv"
-    make_frame(200, ("negative", "positive")).to_csv(file, index=False)
-    monkeypatch.setattr(settings, "DATA", str(file))
-    return file
+def own_data(runs: Path) -> str:
+    """The id of an uploaded file with a few hundred invented sentences."""
+    return uploads.keep(make_frame(200, ("negative", "positive")), "text", "label", "mine.csv")
 
 
 @pytest.fixture
 def app(runs: Path) -> AppTest:
-    return AppTest.from_file(str(APP), default_timeout=60)
+    return AppTest.from_file(str(APP), default_timeout=120)
+
+
+def texts(app: AppTest) -> str:
+    """Everything that is written on the page."""
+    kinds = ("title", "header", "markdown", "caption", "info", "warning", "error", "metric")
+    found = [element.value for kind in kinds for element in app.get(kind)]
+    found += [element.proto.body for element in app.get("html")]
+    return "\n".join(map(str, found))
+
+
+def labels(app: AppTest) -> list[str]:
+    """What the settings in the sidebar are called, in their order."""
+    return [element.label for element in app.sidebar if getattr(element, "label", "")]
+
+
+def open_page(app: AppTest, **address: str) -> AppTest:
+    for name, text in address.items():
+        app.query_params[name] = text
+    return again(app)
+
+
+def again(app: AppTest) -> AppTest:
+    app.run()
+    assert not app.exception
+    return app
+
+
+def address(app: AppTest) -> dict[str, str]:
+    """What the browser's address bar says."""
+    given = dict(app.query_params)
+    return {n: text[-1] if isinstance(text, list) else text for n, text in given.items()}

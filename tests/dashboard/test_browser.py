@@ -16,7 +16,7 @@ from .waiting import wait_for
 
 def test_from_a_rank_to_a_result(server: tuple[str, Path], runs: Path, page: Page):
     address, _ = server
-    page.goto(f"{address}/?layers=top:1&train=100&epochs=2")
+    page.goto(f"{address}/?layers=top:1&train=100&epochs=2&lang=en")
     figures = page.locator(".figures")
     expect(figures).to_contain_text(trainable(rank=8), timeout=PATIENCE)
 
@@ -41,12 +41,14 @@ def test_from_a_rank_to_a_result(server: tuple[str, Path], runs: Path, page: Pag
     expect(curve).to_be_visible(timeout=PATIENCE)
     wait_for(lambda: "run=" in page.url, 30, "the run to be in the address")
 
-    # Closing and opening again, with and without the run in the address.
+    # Closing and opening again: the address brings the run back; without it the queue shows it.
+    link = page.url
     page.reload()
     expect(curve).to_be_visible(timeout=PATIENCE)
-    page.goto(address)
+    page.goto(f"{address}/?lang=en")
+    expect(page.get_by_text("1 in training")).to_be_visible(timeout=PATIENCE)
+    page.goto(link)
     expect(curve).to_be_visible(timeout=PATIENCE)
-    wait_for(lambda: "run=" in page.url, 30, "the running run to be found again")
 
     expect(page.get_by_text("Test accuracy", exact=True)).to_be_visible(timeout=PATIENCE)
     [run] = jobs.history(runs)
@@ -55,6 +57,21 @@ def test_from_a_rank_to_a_result(server: tuple[str, Path], runs: Path, page: Pag
     expect(page.get_by_test_id("stMetricValue").first).to_have_text(shown)
     expect(page.get_by_text("difference").first).to_be_visible()
     assert run.id in page.url  # a label or anything else never takes the place of the run
+
+
+def test_language_and_presenter_by_hand(server: tuple[str, Path], page: Page):
+    address, _ = server
+    page.goto(address)
+    expect(page.get_by_role("button", name="Start run")).to_be_visible(timeout=PATIENCE)
+    before = page.evaluate("getComputedStyle(document.documentElement).fontSize")
+    page.get_by_text("Presenter", exact=True).click()
+    wait_for(lambda: "present=1" in page.url, 30, "the address to say that someone presents")
+    assert page.evaluate("getComputedStyle(document.documentElement).fontSize") > before
+    page.get_by_text("中文", exact=True).click()
+    expect(page.get_by_role("button", name="开始训练")).to_be_visible(timeout=PATIENCE)
+    wait_for(lambda: "lang=zh" in page.url, 30, "the address to name the language")
+    page.go_back()
+    expect(page.get_by_role("button", name="Start run")).to_be_visible(timeout=PATIENCE)
 
 
 def test_text_from_the_address_is_only_text(server: tuple[str, Path], page: Page):

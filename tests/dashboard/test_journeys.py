@@ -1,6 +1,6 @@
 """Whole journeys through the app, each from a visitor's first look to what they came for.
 
-The fixtures ``server`` and ``page`` end by asserting that neither the log nor the page has an error.
+The fixtures ``server`` and ``page`` assert at their end that log and page are free of errors.
 """
 
 from __future__ import annotations

@@ -1,0 +1,61 @@
+"""Every text that a visitor reads, from one catalogue: ``strings/*.toml``, one file per page.
+
+A key is the file's name and the table's: ``[title]`` in ``budget.toml`` is "budget.title", and
+``[rank.label]`` in ``train.toml`` is "train.rank.label". Each table holds one text per language.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import streamlit as st
+
+LANGUAGES = {"en": "English", "zh": "中文"}
+DEFAULT = "en"
+_CHOSEN = "language_"  # in the session
+
+
+def t(key: str, **values: Any) -> str:
+    """The text of ``key`` in the visitor's language, with the values put in."""
+    return catalogue()[key][current()].format(**values)
+
+
+def has(key: str) -> bool:
+    return key in catalogue()
+
+
+def current() -> str:
+    return st.session_state.get(_CHOSEN) or of_browser()
+
+
+def choose(language: str) -> None:
+    st.session_state[_CHOSEN] = language
+
+
+def of_browser() -> str:
+    """The catalogue's language that the visitor's browser asks for."""
+    wanted = (st.context.locale or DEFAULT).split("-")[0].lower()
+    return wanted if wanted in LANGUAGES else DEFAULT
+
+
+@cache
+def catalogue() -> dict[str, dict[str, str]]:
+    """All texts by key, then by language."""
+    texts: dict[str, dict[str, str]] = {}
+    for file in files(__package__).joinpath("strings").iterdir():
+        if file.name.endswith(".toml"):
+            tables = tomllib.loads(file.read_text(encoding="utf-8"))
+            _collect(file.name.removesuffix(".toml"), tables, texts)
+    return texts
+
+
+def _collect(key: str, table: dict[str, Any], texts: dict[str, dict[str, str]]) -> None:
+    found = {name: text for name, text in table.items() if isinstance(text, str)}
+    if found:
+        texts[key] = found
+    for name, inner in table.items():
+        if isinstance(inner, dict):
+            _collect(f"{key}.{name}", inner, texts)

@@ -1,0 +1,42 @@
+"""The queue as everyone sees it: what is being trained, and who is next."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from lora_lab import jobs
+from lora_lab.dashboard import folders, wording
+from lora_lab.dashboard.language import t
+from lora_lab.runs import Run
+
+SHOWN = 30
+
+
+def waiting() -> list[Run]:
+    """Runs that wait for a worker, in order."""
+    return [run for run in jobs.waiting(folders.runs_folder()) if run.state == "waiting"]
+
+
+def place_before_start() -> str:
+    """How long the queue is, for someone who is about to join it."""
+    ahead = len(waiting())
+    return t("train.queue.ahead", ahead=ahead) if ahead else t("train.queue.empty")
+
+
+def show(recent: list[Run]) -> None:
+    """All runs under way; nothing where there are none."""
+    training = [run for run in recent if run.state == "running"]
+    queue = waiting()
+    if not training and not queue:
+        return
+    title = t("train.queue.title", running=len(training), waiting=len(queue))
+    with st.expander(title, icon=":material/format_list_numbered:"):
+        lines = [_line(t("train.queue.running"), run) for run in training]
+        lines += [_line(f"{place}.", run) for place, run in enumerate(queue[:SHOWN], start=1)]
+        st.markdown("\n".join(lines))
+        if len(queue) > SHOWN:
+            st.caption(t("train.queue.more", count=len(queue) - SHOWN))
+
+
+def _line(place: str, run: Run) -> str:
+    return f"- {place} {wording.plain(wording.run_title(run))}"

@@ -1,0 +1,165 @@
+"""Train: what a choice of settings costs before the click, and what it bought after."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+import streamlit as st
+
+from lora_lab import jobs
+from lora_lab.checkpoints import StorageError
+from lora_lab.dashboard import (
+    costs,
+    folders,
+    form,
+    live,
+    pace,
+    picture,
+    queue_view,
+    results,
+    settings,
+    state,
+    upload_form,
+    uploads,
+    wording,
+)
+from lora_lab.dashboard.language import t
+from lora_lab.runs import Run, RunConfig, RunError
+
+SHEET = settings.SHEET
+
+
+def show() -> None:
+    state.open_page(SHEET)
+    with st.sidebar:
+        form.show(SHEET, below={"data": upload_form.show})
+    values = state.values()
+    try:
+        configs = [_fitting(config) for config in settings.run_configs(values)]
+        cost = costs.cost_of(configs[0], _classes(values["data"]))
+    except ValueError as error:
+        st.error(wording.plain(str(error)))
+        return
+    st.title(t("train.title"), anchor=False)
+    if _bar(configs):
+        _start(configs)
+    st.html(costs.figures(cost, configs[0].method))
+    st.caption(costs.caption(cost))
+    dark = st.context.theme.type == "dark"
+    st.html(picture.network(configs[0], cost.counted, settings.LAYERS, dark))
+    st.caption(picture.caption(configs[0]))
+    st.header(t("train.bought"), anchor=False)
+    _run()
+
+
+def _fitting(config: RunConfig) -> RunConfig:
+    """All sentences, where more are asked for than the data has."""
+    there = folders.examples(config.data.name)
+    if config.data.train_size and there and config.data.train_size >= there["train"]:
+        return replace(config, data=replace(config.data, train_size=None))
+    return config
+
+
+def _classes(source: str) -> int:
+    return len(uploads.facts(source)["classes"]) if uploads.known(source) else 2
+
+
+def _bar(configs: list[RunConfig]) -> bool:
+    """Scale, expected time and place in the queue, always on screen; whether to start."""
+    first, several = configs[0], len(configs)
+    with st.container(key="scale"):
+        left, right = st.columns([3, 1], vertical_alignment="center")
+        left.markdown(_scale(first))
+        left.caption(f"{_expected(configs)} {queue_view.place_before_start()}")
+        label = t("train.start.one") if several == 1 else t("train.start.many", count=several)
+        return right.button(label, key="start", type="primary", width="stretch")
+
+
+def _scale(config: RunConfig) -> str:
+    if config.method != "lora":
+        return t("train.scale.none", method=wording.method(config))
+    lora = config.lora
+    return t(
+        "train.scale.is",
+        alpha=wording.number(lora.alpha),
+        rank=lora.rank,
+        scale=wording.number(lora.scale),
+    )
+
+
+def _expected(configs: list[RunConfig]) -> str:
+    examples = folders.examples(configs[0].data.name)
+    expected = pace.expect(configs[0], examples, folders.finished_here())
+    if expected is None:
+        return t("train.expected.unknown")
+    key = "train.expected.alike" if expected.alike else "train.expected.method"
+    seconds = expected.seconds * len(configs)
+    return t(key, duration=wording.duration(seconds), count=expected.runs)
+
+
+def _start(configs: list[RunConfig]) -> None:
+    """Hand in all of them, and look at the first."""
+    runs: list[Run] = []
+    for config in configs:
+        try:
+            runs.append(jobs.submit(config, folders.runs_folder(), state.visitor()))
+        except jobs.LimitError:
+            st.info(t("train.start.limit", started=len(runs), count=len(configs)))
+            break
+        except (RunError, StorageError, OSError) as error:
+            st.error(t("train.start.failed", reason=wording.plain(str(error))))
+            break
+    if runs:
+        state.look_at(runs[0].id)
+
+
+def _run() -> None:
+    """The run in the address, else what to do first; and the way to the others."""
+    wanted = state.run_id()
+    run = folders.find(wanted)
+    if wanted and run is None:
+        st.warning(t("train.no_such_run", name=wording.quoted(wanted)))
+    recent = folders.recent_runs()
+    queue_view.show(recent)
+    if run is None:
+        st.info(t("train.empty.some" if recent else "train.empty.none"))
+    _choose(run, recent)
+    if run is None:
+        return
+    if run.state in live.STATES:
+        live.watch(run.id)
+    else:
+        results.show(run)
+
+
+def _choose(run: Run | None, recent: list[Run]) -> None:
+    known = {r.id: r for r in recent}
+    if run is not None:
+        known = {run.id: run} | known
+    if not known:
+        return
+
+    def label(run_id: str) -> str:
+        score = known[run_id].test
+        state_of = t(f"train.state.{known[run_id].state}")
+        shown = wording.percent(score.accuracy) if score else state_of
+        return f"{wording.started(run_id)}  {wording.run_title(known[run_id])}: {shown}"
+
+    # Streamlit knows an option by its label. Where a label changes, a new widget must come.
+    key = f"chosen run, {run.state if run else 'none'}"
+    st.session_state[key] = run.id if run else None
+    st.selectbox(
+        t("train.choose.label"),
+        sorted(known, reverse=True),
+        format_func=label,
+        key=key,
+        placeholder=t("train.choose.placeholder"),
+        label_visibility="collapsed",
+        on_change=lambda: _look_at(st.session_state[key], known),
+    )
+
+
+def _look_at(run_id: str | None, known: Collection[str]) -> None:
+    if run_id in known:
+        state.look_at(run_id)

@@ -1,0 +1,42 @@
+"""What is taken away is what was shown, and harmless where it is opened."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import altair as alt
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from lora_lab.dashboard import export
+
+FRAME = pd.DataFrame({"name": ["原文", "b"], "accuracy": [0.5, 0.75]})
+
+
+def drawn() -> Figure:
+    figure = Figure()
+    figure.add_subplot().plot([1, 2], [3, 4])
+    return figure
+
+
+def chart() -> alt.Chart:
+    return alt.Chart(FRAME).mark_point().encode(x="name:N", y="accuracy:Q")
+
+
+def test_a_table_comes_back_as_it_was():
+    pd.testing.assert_frame_equal(pd.read_csv(BytesIO(export.csv(FRAME))), FRAME)
+    named = FRAME.set_index("name")
+    pd.testing.assert_frame_equal(pd.read_csv(BytesIO(export.csv(named)), index_col=0), named)
+
+
+@pytest.mark.parametrize("text", ["=cmd()", "+1", "-1", "@x"])
+def test_no_cell_becomes_a_formula(text):
+    read = pd.read_csv(BytesIO(export.csv(pd.DataFrame({text: [text]}))))
+    assert read.iloc[0, 0] == f"'{text}" and read.columns[0] == f"'{text}"
+
+
+@pytest.mark.parametrize("make", [drawn, chart])
+def test_a_figure_becomes_both_kinds_of_picture(make):
+    assert export.picture(make(), "png").startswith(b"\x89PNG\r\n")
+    assert b"<svg" in export.picture(make(), "svg")

@@ -1,0 +1,233 @@
+"""The train page as a visitor meets it, driven without a browser."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from io import BytesIO
+from zipfile import ZipFile
+
+import pytest
+
+from lora_lab import jobs
+from lora_lab.adapt import LoraConfig
+from lora_lab.counting import count
+from lora_lab.dashboard import export, folders, settings, uploads
+from lora_lab.runs import read_run
+
+from ..data.invented import make_frame
+from .conftest import address, again, open_page, texts, wait_for
+
+TINY = {"method": "head", "train": "100", "epochs": "1"}
+
+
+def start(app):
+    app.button(key="start").click()
+    return again(app)
+
+
+def test_the_empty_page_says_what_to_do(app):
+    open_page(app)
+    assert "No run yet" in texts(app)
+    assert "not known yet" in texts(app)  # how long it takes
+    assert not app.error and not app.warning
+
+
+@pytest.mark.parametrize("rank", [1, 24, 64])
+def test_changing_the_rank_changes_the_counts_exactly(app, rank):
+    open_page(app)
+    app.number_input(key="rank").set_value(rank)
+    again(app)
+    counted = count("minilm", LoraConfig(rank=rank))
+    assert f">{counted.trainable_parameters:,}<" in texts(app)
+    assert f"of {counted.trainable_parameters + counted.frozen_parameters:,}" in texts(app)
+    assert address(app)["rank"] == str(rank)
+
+
+def test_the_slider_and_the_box_show_one_rank(app):
+    open_page(app)
+    app.select_slider(key="rank.slider").set_value(32).run()
+    assert app.number_input(key="rank").value == 32
+    app.number_input(key="rank").set_value(20).run()
+    assert app.select_slider(key="rank.slider").value == 20
+
+
+def test_the_effective_scale_is_always_shown(app):
+    open_page(app, rank="64", alpha="16")
+    assert "16 / 64 = **0.25**" in texts(app)
+    app.pills(key="method").set_value("full")
+    again(app)
+    assert "no scale" in texts(app)
+
+
+@pytest.mark.parametrize("method", settings.METHODS)
+def test_every_method_has_counts(app, method):
+    open_page(app, method=method)
+    counted = count("minilm", LoraConfig())
+    expected = {
+        "lora": counted.trainable_parameters,
+        "head": counted.head_parameters,
+        "full": counted.base_parameters + counted.head_parameters,
+        # P, Q, R, S: twice what B and A hold
+        "two-sided": 2 * counted.adapter_parameters + counted.head_parameters,
+    }[method]
+    assert f">{expected:,}<" in texts(app)
+
+
+def test_settings_of_a_hidden_method_come_back(app):
+    open_page(app, rank="32")
+    for method in ("head", "lora"):
+        app.pills(key="method").set_value(method)
+        again(app)
+    assert app.number_input(key="rank").value == 32
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"rank": "banana"},
+        {"rank": "<img src=x onerror=alert(1)>"},
+        {"layers": "top:99", "targets": "![x](http://example.com/x.png)", "rate": "`a`b``"},
+        {"nonsense": ":material/bug: $x$"},
+        {"run": "../../etc"},
+        {"run": ".."},
+        {"run": "uploads"},
+        {"data": "../../etc/passwd"},
+        {"lang": "xx", "present": "maybe"},
+        {"fix": "rank,<b>"},
+    ],
+)
+def test_garbage_in_the_address_gives_a_notice(app, given):
+    open_page(app, **given)
+    assert app.warning
+    assert "332,546" in texts(app)  # the defaults are used
+
+
+def test_more_sentences_than_there_are_means_all_of_them(app, own_data):
+    open_page(app, data=own_data, train="5000", method="head", epochs="1")
+    start(app)
+    [run] = jobs.history(folders.runs_folder())
+    assert run.config.data.train_size is None
+
+
+def test_the_head_is_as_wide_as_the_classes(app, runs):
+    frame = make_frame(120, ("red", "green", "blue"))
+    open_page(app, data=uploads.keep(frame, "text", "label", "colours.csv"), method="head")
+    assert f">{count('minilm', LoraConfig(), num_labels=3).head_parameters:,}<" in texts(app)
+
+
+def test_a_run_from_click_to_result(app, runs, own_data):
+    open_page(app, data=own_data, **TINY)
+    start(app)
+    [run] = jobs.history(runs)
+    wait_for(lambda: jobs.read(run.folder).state == "finished", 240, "the run to end")
+    again(app)
+    assert not app.error
+    finished = read_run(run.folder)
+    assert f"{100 * finished.test.accuracy:.1f}%" in texts(app)
+    assert "the majority class" in texts(app) and "VADER" in texts(app)
+    assert "difference" in texts(app)
+    assert finished.result["trainable"] == count("minilm", LoraConfig()).head_parameters
+    assert "judged by" in texts(app)  # the next run's time is known from this one
+    names = ZipFile(BytesIO(export.zipped(run.folder / "adapter"))).namelist()
+    assert "adapter/adapter_config.json" in names
+
+
+def test_several_seeds_are_several_runs(app, runs, own_data):
+    open_page(app, data=own_data, seeds="3", seed="5", **TINY)
+    start(app)
+    assert {run.config.train.seed for run in jobs.history(runs)} == {5, 6, 7}
+    same = {replace(r.config, train=replace(r.config.train, seed=0)) for r in jobs.history(runs)}
+    assert len(same) == 1
+
+
+def test_the_queue_is_visible_and_a_full_one_refuses_kindly(app, runs, own_data, monkeypatch):
+    open_page(app, data=own_data, seeds="2", **TINY | {"epochs": "10"})
+    start(app)
+    first, second = sorted(jobs.history(runs), key=lambda run: run.config.train.seed)
+    waiting = replace(second, state="waiting")
+    monkeypatch.setattr(jobs, "waiting", lambda folder: [waiting])
+    again(app)
+    assert "Waiting before it: 1" in texts(app)
+    assert "seed 1" in texts(app)
+
+    def refuse(*_):
+        raise jobs.LimitError(2)
+
+    monkeypatch.setattr(jobs, "submit", refuse)
+    start(app)
+    assert "Your settings stay as they are" in texts(app)
+    assert not app.error
+
+
+def test_cancel_stops_a_run(app, runs, own_data):
+    open_page(app, data=own_data, **TINY | {"epochs": "10"})
+    start(app)
+    [run] = jobs.history(runs)
+    app.button(key=f"cancel.{run.id}").click()
+    again(app)
+    wait_for(lambda: jobs.read(run.folder).state == "interrupted", 30, "the run to stop")
+    again(app)
+    assert "cancelled" in texts(app)
+    assert app.button(key=f"resume.{run.id}")
+
+
+def failed_run(runs, reason: str) -> str:
+    folder = runs / "20250101-120000-deadbeef"
+    folder.mkdir(parents=True)
+    config = settings.run_config(settings.SHEET.defaults()).as_dict()
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "status.json").write_text(json.dumps({"state": "failed", "reason": reason}))
+    return folder.name
+
+
+def test_a_failed_run_says_why_in_plain_words(app, runs):
+    name = failed_run(runs, "The loss became nan at step 7. Try *smaller* <b>rates</b>.")
+    open_page(app, run=name)
+    assert "The loss became nan at step 7" in app.error[0].value.replace("\\", "")
+    assert "*smaller*" not in app.error[0].value  # shown letter by letter, not as Markdown
+    assert "Traceback" not in texts(app)
+
+
+def test_an_error_of_the_library_becomes_a_message(app, monkeypatch):
+    def refuse(values):
+        raise ValueError("rank is too large for this matrix.")
+
+    open_page(app)
+    monkeypatch.setattr(settings, "run_configs", refuse)
+    open_page(app, method="head")
+    assert "rank is too large" in app.error[0].value.replace("\\", "")
+
+
+def test_an_upload_becomes_the_data(app, runs):
+    open_page(app)
+    frame = make_frame(80).rename(columns={"text": "*comment*", "label": "<b>class</b>"})
+    app.file_uploader(key="upload.file").upload("../m*i*ne.csv", frame.to_csv(index=False).encode())
+    again(app)
+    app.selectbox(key="upload.text").set_value("*comment*")
+    app.selectbox(key="upload.label").set_value("<b>class</b>")
+    app.button(key="upload.use").click()
+    again(app)
+    identity = address(app)["data"]
+    assert uploads.known(identity)
+    assert app.selectbox(key="data").value == identity
+    open_page(app, data=identity)  # and the link works
+    assert not app.warning
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"one\ncolumn\n", b"\xff\xfe\0\1", b"text,label\n<script>alert(1)</script>,1\n",
+     b"text,text\n=cmd(),1\n", b"# [x](http://example.com)\n"],
+)  # fmt: skip
+def test_a_hostile_upload_is_refused_in_words(app, runs, content):
+    open_page(app)
+    app.file_uploader(key="upload.file").upload("bad.csv", content)
+    again(app)
+    if not app.error:  # readable, but no labelled sentences
+        app.button(key="upload.use").click()
+        again(app)
+    assert app.error
+    assert "](http" not in app.error[0].value and "<script" not in app.error[0].value
+    assert "data" not in address(app)
+    assert not (runs / "uploads").exists()

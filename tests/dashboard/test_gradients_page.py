@@ -67,11 +67,13 @@ def verdicts(app: AppTest) -> dict[tuple[str, str], str]:
 
 
 def ask_sympy(app: AppTest) -> AppTest:
-    return again(app.button(key="gradients.sympy").click())
+    app.button(key="gradients.sympy").click()
+    return again(app)
 
 
 def plant(app: AppTest, mistake: str) -> AppTest:
-    return again(app.pills(key="mistake").set_value(mistake))
+    app.pills(key="mistake").set_value(mistake)
+    return again(app)
 
 
 # What is right.
@@ -106,7 +108,8 @@ def test_sympy_is_asked_only_when_someone_asks(monkeypatch):
     assert verdicts(app)["A", "symbolic"] == "wrong"
     ask_sympy(open_page(**TINY))
     assert len(asked) == 1
-    again(app.number_input(key="rank").set_value(1))
+    app.number_input(key="rank").set_value(1)
+    again(app)
     assert app.button(key="gradients.sympy") and len(asked) == 1
 
 
@@ -170,9 +173,11 @@ def test_a_lesson_about_one_derivation_offers_only_its_mistakes():
 def test_another_variable_can_be_looked_at_and_is_in_the_address():
     app = open_page(**TINY)
     assert app.pills(key="variable").value == "A"
-    again(app.pills(key="variable").set_value("B"))
+    app.pills(key="variable").set_value("B")
+    again(app)
     assert address(app)["variable"] == "B"
-    again(app.selectbox(key="derivation").set_value("bce"))
+    app.selectbox(key="derivation").set_value("bce")
+    again(app)
     assert app.pills(key="variable").value == "z"
 
 

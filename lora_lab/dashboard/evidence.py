@@ -41,12 +41,16 @@ def entries(heard: Hearing, variable: str) -> None:
     largest = max(float(values.abs().max()) for values, _ in panels.values())
     titles = {name: t(f"gradients.entries.{name}") for name in ("row", "column", "value")}
     frames = {name: gradient_charts.entries_frame(*panel) for name, panel in panels.items()}
-    for column, (name, frame) in zip(st.columns(len(frames)), frames.items(), strict=True):
-        column.markdown(f"**{t(f'gradients.referee.{name}')}**")
-        column.altair_chart(
-            gradient_charts.entries_chart(frame, largest, titles),
-            alt=t("gradients.entries.alt", referee=t(f"gradients.referee.{name}")),
-        )
+    dark = st.context.theme.type == "dark"
+    row = st.container(horizontal=True, gap="medium")
+    for name, frame in frames.items():
+        referee = t(f"gradients.referee.{name}")
+        with row.container(width=gradient_charts.entries_width(frame)):
+            st.markdown(f"**{referee}**")
+            st.altair_chart(
+                gradient_charts.entries_chart(frame, largest, titles, dark),
+                alt=t("gradients.entries.alt", referee=referee),
+            )
     st.caption(t("gradients.entries.caption"))
     table = pd.concat([frame.assign(of=name) for name, frame in frames.items()])
     export.table(table, f"entries {heard.trial.derivation.key} {variable}")
@@ -67,8 +71,9 @@ def curve(heard: Hearing, variable: str) -> None:
         text = t("gradients.curve.layer")
     st.markdown(text)
     name = f"step size {heard.trial.derivation.key} {variable}"
-    export.figure(chart, name)
-    export.table(gradient_charts.errors_frame(errors), name)
+    with st.container(horizontal=True, horizontal_alignment="distribute"):
+        export.table(gradient_charts.errors_frame(errors), name)
+        export.figure(chart, name)
 
 
 def _sentence(case: Case, heard: Hearing) -> None:
@@ -107,11 +112,14 @@ def _cell(finding: Finding | None) -> str:
 def _difference(number: float) -> str:
     if not math.isfinite(number):
         return "–"  # there was nothing to compare
-    return f"{number:.0e}" if number else "0"
+    if number == 0 or number >= 0.01:
+        return f"{number:.2g}"
+    return f"{number:.0e}".replace("-", "−")  # where a line may not break
 
 
 def _name_of(variable: str) -> str:
-    return t("gradients.table.value") if variable == VALUE else f"∂L/∂{variable}"
+    """Without a place to break a line: a word joiner follows the slash."""
+    return t("gradients.table.value") if variable == VALUE else f"∂L/\u2060∂{variable}"
 
 
 def _listed(names: list[str]) -> str:

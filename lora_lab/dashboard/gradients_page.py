@@ -77,10 +77,12 @@ def show() -> None:
 def _formula(case: Case) -> None:
     """The forward formula and its gradients, as the paper would print them."""
     derivation = find(case.derivation)
-    left, right = st.columns([2, 3], vertical_alignment="center")
-    left.latex(derivation.tex.forward)
     lines = (*derivation.tex.where, *derivation.tex.gradients.values())
     aligned = r" \\[6pt] ".join(line.replace("=", "&=", 1) for line in lines)
+    left, right = st.columns(
+        [3, 2] if hearing.is_loss(derivation) else 2, vertical_alignment="center"
+    )
+    left.latex(derivation.tex.forward)
     right.latex(rf"\begin{{aligned}} {aligned} \end{{aligned}}")
     st.caption(_about(derivation, case))
 
@@ -92,7 +94,7 @@ def _about(derivation: Derivation, case: Case) -> str:
     if "lora" in derivation.key:
         rank = case.shape.rank
         parts.append(t("gradients.formula.scaling", alpha=ALPHA, rank=rank, scaling=ALPHA / rank))
-    return " ".join(parts)
+    return "  \n".join(parts)
 
 
 def _choose_mistake(case: Case) -> None:
@@ -155,6 +157,7 @@ def _hear(case: Case) -> Hearing:
                 key="gradients.sympy",
                 help=t("gradients.sympy.about"),
                 icon=":material/function:",
+                type="primary" if case.planted and not heard.objectors else "secondary",
                 on_click=asked.add,
                 args=(case.without_mistake(),),
             )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
+from threading import Lock
 from typing import Any
 
 import streamlit as st
@@ -24,6 +26,9 @@ from lora_lab.derivations.referees import WRONG, Finding, Report, Trial, prepare
 AUTOGRAD, DIFFERENCES, SYMBOLIC = "autograd", "central differences", "symbolic"
 QUICK = (AUTOGRAD, DIFFERENCES)  # milliseconds; SymPy takes seconds and is asked on demand
 NONE = "none"
+
+# SymPy keeps Python's interpreter busy: one class full of questions must not stop the server.
+_one_at_a_time = Lock()
 
 Values = Mapping[str, Any]
 Estimates = dict[str, Tensor]
@@ -134,4 +139,5 @@ def _answer(case: Case, referee: str) -> Estimates:
 
 @st.cache_data(show_spinner=False, max_entries=1000)
 def _asked(derivation: str, mistake: str, shape: Shape, seed: int, referee: str) -> Estimates:
-    return Case(derivation, mistake, shape, seed).trial().ask(referee)
+    with _one_at_a_time if referee == SYMBOLIC else nullcontext():
+        return Case(derivation, mistake, shape, seed).trial().ask(referee)

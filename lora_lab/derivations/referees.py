@@ -189,10 +189,14 @@ class Trial:
         ]
 
     def entries(self, referee: str, variable: str, estimates: Tensor) -> Entries:
-        """The estimate that counts, beside which the claim for ``variable`` can be looked at."""
-        claim = self.claims[variable]
-        estimate = estimates[_largest_differences(claim, estimates).argmin()]
-        return Entries(estimate, (estimate - claim).abs() > TOLERANCE[referee] * _scale(estimate))
+        """What the claim for ``variable`` can be looked at beside, each entry at its best step.
+
+        One step for all would be the one at which a single wrong entry looks least wrong.
+        """
+        differences = (estimates - self.claims[variable]).abs()
+        difference, best = differences.min(dim=0)
+        estimate = estimates.gather(0, best[None])[0]
+        return Entries(estimate, difference > TOLERANCE[referee] * _scale(estimate))
 
     def errors(self, variable: str, estimates: Tensor) -> DifferenceErrors:
         """The error of central differences against the step; see `difference_errors`."""

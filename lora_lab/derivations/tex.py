@@ -23,30 +23,36 @@ def _layer(forward: str, where: tuple[str, ...] = (), **gradients: str) -> Tex:
     return Tex(forward, {v: left % v + right for v, right in gradients.items()}, where)
 
 
-def _loss(forward: str, gradient: str) -> Tex:
-    return Tex(forward, {"z": gradient})
+def _loss(forward: str, gradient: str, where: tuple[str, ...] = ()) -> Tex:
+    return Tex(forward, {"z": gradient}, where)
 
 
-_BINARY = r"\left[\, y_i \log p_i + (1 - y_i) \log (1 - p_i) \,\right], \quad p = \sigma(z)"
+_BINARY = r"\left[\, y_i \log p_i + (1 - y_i) \log (1 - p_i) \,\right]"
+_SIGMOID = (r"p_i = \frac{1}{1 + e^{-z_i}}",)
 _SOFTMAX = r"\log \sum_c e^{z_{ic}} - z_{i, y_i}"
 _CHOSEN = r"p_{ic} - [\, c = y_i \,]"
+_PROBABILITY = (r"p_{ic} = \frac{e^{z_{ic}}}{\sum_k e^{z_{ik}}}",)
 
 BINARY = _loss(
     rf"\ell_i = - {_BINARY}",
     r"\frac{\partial \ell_i}{\partial z_i} = p_i - y_i",
+    _SIGMOID,
 )
 MEAN_BINARY = _loss(
     rf"\ell = - \frac{{1}}{{N}} \sum_i {_BINARY}",
     r"\frac{\partial \ell}{\partial z_i} = \frac{1}{N} \left( p_i - y_i \right)",
+    _SIGMOID,
 )
 SOFTMAX = _loss(
     rf"\ell_i = {_SOFTMAX}",
     rf"\frac{{\partial \ell_i}}{{\partial z_{{ic}}}} = {_CHOSEN}",
+    _PROBABILITY,
 )
 MEAN_SOFTMAX = _loss(
     rf"\ell = \frac{{1}}{{N}} \sum_i \left[\, {_SOFTMAX} \,\right]",
     r"\frac{\partial \ell}{\partial z_{ic}} = "
     rf"\frac{{1}}{{N}} \left( {_CHOSEN} \right)",
+    _PROBABILITY,
 )
 
 _LORA = dict(

@@ -62,7 +62,7 @@ def verdicts(app: AppTest) -> dict[tuple[str, str], str]:
         for row, cell in table.value[says(f"referee.{referee}")].items():
             for word, verdict in words.items():
                 if f" {word}" in cell:
-                    found[row.removeprefix("∂L/∂"), referee] = verdict
+                    found[row.rpartition("∂")[2], referee] = verdict
     return found
 
 

@@ -257,7 +257,7 @@ def test_the_entries_that_are_off_are_those_that_were_moved():
         assert found["A"].off.nonzero().tolist() == [[1, 2]]
         assert not found["x"].off.any() and not found["B"].off.any()
         torch.testing.assert_close(
-            found["A"].estimate, prepare("lora", SMALL[0]).claims["A"], rtol=1e-8, atol=1e-8
+            found["A"].estimate, prepare("lora", SMALL[0]).claims["A"], rtol=1e-6, atol=1e-6
         )
 
 

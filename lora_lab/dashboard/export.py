@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -68,13 +68,21 @@ def csv(frame: pd.DataFrame) -> bytes:
 
 def picture(shown: Any, kind: str) -> bytes:
     """An Altair chart or a matplotlib figure as the bytes of a PNG or SVG file."""
-    file = BytesIO()
     if isinstance(shown, alt.TopLevelMixin):
-        more = dict(ppi=DOTS_PER_INCH) if kind == "png" else {}
-        shown.save(file, format=kind, **more)
-    else:
-        shown.savefig(file, format=kind, dpi=DOTS_PER_INCH, bbox_inches="tight")
+        return _chart(shown, kind)
+    file = BytesIO()
+    shown.savefig(file, format=kind, dpi=DOTS_PER_INCH, bbox_inches="tight")
     return file.getvalue()
+
+
+def _chart(chart: alt.TopLevelMixin, kind: str) -> bytes:
+    if kind == "svg":
+        drawing = StringIO()
+        chart.save(drawing, format="svg")
+        return drawing.getvalue().encode()
+    pixels = BytesIO()
+    chart.save(pixels, format="png", ppi=DOTS_PER_INCH)
+    return pixels.getvalue()
 
 
 def _harmless(cell: Any) -> Any:

@@ -82,7 +82,7 @@ def presets(sheet: Sheet) -> None:
     st.selectbox(
         t("common.preset.label"),
         known,
-        format_func=lambda name: t(f"{sheet.name}.preset.{name}"),
+        format_func=language.named(known, lambda name: t(f"{sheet.name}.preset.{name}")),
         key=key,
         placeholder=t("common.preset.none"),
         disabled=state.in_lesson(),
@@ -104,6 +104,10 @@ def _help(sheet: Sheet, setting: Setting) -> str | None:
     return t(key) if language.has(key) else None
 
 
+def _texts(sheet: Sheet, setting: Choice | Several) -> Callable[[Any], str]:
+    return language.named(setting.options, lambda option: option_text(sheet, setting, option))
+
+
 def _common(sheet: Sheet, setting: Setting, key: str) -> dict[str, Any]:
     """What every widget of a setting is told."""
     return dict(key=key, help=_help(sheet, setting), disabled=state.is_fixed(setting.name))
@@ -111,9 +115,7 @@ def _common(sheet: Sheet, setting: Setting, key: str) -> dict[str, Any]:
 
 def _choice(sheet: Sheet, setting: Choice, value: Any) -> None:
     common = _common(sheet, setting, _bind(setting.name, value))
-    common |= dict(
-        format_func=lambda option: option_text(sheet, setting, option), on_change=_take(setting)
-    )
+    common |= dict(format_func=_texts(sheet, setting), on_change=_take(setting))
     label = _label(sheet, setting)
     if setting.ladder:
         st.select_slider(label, setting.options, **common)
@@ -128,7 +130,7 @@ def _source(sheet: Sheet, setting: Source, value: str) -> None:
     st.selectbox(
         _label(sheet, setting),
         options,
-        format_func=wording.data,
+        format_func=language.named(options, wording.data),
         on_change=_take(setting),
         **_common(sheet, setting, _bind(setting.name, value)),
     )
@@ -166,7 +168,7 @@ def _several(sheet: Sheet, setting: Several, value: tuple[str, ...]) -> None:
         _label(sheet, setting),
         setting.options,
         selection_mode="multi",
-        format_func=lambda option: option_text(sheet, setting, option),
+        format_func=_texts(sheet, setting),
         on_change=_take(setting, convert=lambda names: setting.read(",".join(names))),
         **_common(sheet, setting, _bind(setting.name, list(value))),
     )
@@ -182,7 +184,7 @@ def _layers(sheet: Sheet, setting: LayerChoice, value: str) -> None:
         _label(sheet, setting),
         tuple(first),
         required=True,
-        format_func=lambda kind: t(f"common.layers.{kind}"),
+        format_func=language.named(first, lambda kind: t(f"common.layers.{kind}")),
         on_change=_take(setting, "kind", first.get),
         **_common(sheet, setting, _bind(setting.name, kind, "kind")),
     )

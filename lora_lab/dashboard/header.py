@@ -31,7 +31,7 @@ def lesson() -> None:
         fixed = st.multiselect(
             t("common.lesson.fix"),
             sheet.names,
-            format_func=lambda name: t(f"{sheet.name}.{name}.label"),
+            format_func=language.named(sheet.names, lambda name: t(f"{sheet.name}.{name}.label")),
             placeholder=t("common.lesson.none"),
             key=f"lesson.{sheet.name}.fix",
         )

@@ -7,6 +7,7 @@ A key is the file's name and the table's: ``[title]`` in ``budget.toml`` is "bud
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable, Iterable
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -25,6 +26,12 @@ def t(key: str, **values: Any) -> str:
 
 def has(key: str) -> bool:
     return key in catalogue()
+
+
+def named(options: Iterable[Any], text: Callable[[Any], str]) -> Callable[[Any], str]:
+    """The texts of a widget's options, settled now: Streamlit may ask for them again later, when
+    it no longer knows whose language is meant."""
+    return {option: text(option) for option in options}.__getitem__
 
 
 def current() -> str:

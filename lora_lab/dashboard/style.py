@@ -6,8 +6,8 @@ _ALWAYS = """
 [data-testid="stSidebarHeader"] {height: 2.6rem; padding-bottom: 0; margin-bottom: 0}
 [data-testid="stSidebarUserContent"] {padding-bottom: 2rem}
 .st-key-header {gap: .9rem; margin-bottom: -.6rem}
-.st-key-scale {position: sticky; top: 3.75rem; z-index: 90; padding: .3rem 0;
-  background: var(--st-background-color, inherit)}
+.st-key-scale {position: sticky; top: 3.75rem; z-index: 90; padding: .3rem 0; flex-wrap: nowrap;
+  backdrop-filter: blur(14px)}
 .figures {display: grid; grid-template-columns: repeat(auto-fit, minmax(8.6rem, 1fr));
   gap: .6rem .5rem}
 .figures > div {border-left: 4px solid #0072B2; padding-left: .6rem; line-height: 1.35}

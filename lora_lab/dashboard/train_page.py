@@ -13,6 +13,7 @@ from lora_lab.dashboard import (
     costs,
     folders,
     form,
+    language,
     live,
     pace,
     picture,
@@ -34,6 +35,7 @@ def show() -> None:
     state.open_page(SHEET)
     with st.sidebar:
         form.show(SHEET, below={"data": upload_form.show})
+    st.title(t("train.title"), anchor=False)
     values = state.values()
     try:
         configs = [_fitting(config) for config in settings.run_configs(values)]
@@ -41,7 +43,6 @@ def show() -> None:
     except ValueError as error:
         st.error(wording.plain(str(error)))
         return
-    st.title(t("train.title"), anchor=False)
     if _bar(configs):
         _start(configs)
     st.html(costs.figures(cost, configs[0].method))
@@ -68,12 +69,12 @@ def _classes(source: str) -> int:
 def _bar(configs: list[RunConfig]) -> bool:
     """Scale, expected time and place in the queue, always on screen; whether to start."""
     first, several = configs[0], len(configs)
-    with st.container(key="scale"):
-        left, right = st.columns([3, 1], vertical_alignment="center")
-        left.markdown(_scale(first))
-        left.caption(f"{_expected(configs)} {queue_view.place_before_start()}")
+    with st.container(key="scale", horizontal=True, vertical_alignment="center"):
+        with st.container(gap=None):
+            st.markdown(_scale(first))
+            st.caption(f"{_expected(configs)} {queue_view.place_before_start()}")
         label = t("train.start.one") if several == 1 else t("train.start.many", count=several)
-        return right.button(label, key="start", type="primary", width="stretch")
+        return st.button(label, key="start", type="primary", width="content")
 
 
 def _scale(config: RunConfig) -> str:
@@ -152,7 +153,7 @@ def _choose(run: Run | None, recent: list[Run]) -> None:
     st.selectbox(
         t("train.choose.label"),
         sorted(known, reverse=True),
-        format_func=label,
+        format_func=language.named(known, label),
         key=key,
         placeholder=t("train.choose.placeholder"),
         label_visibility="collapsed",

@@ -65,7 +65,7 @@ def patterns(argument: ast.expr) -> list[str]:
     return []  # a variable: the tests of the pages come across it
 
 
-@pytest.mark.parametrize("pattern, given, where", asked())
+@pytest.mark.parametrize("pattern, given, where", [*asked()])
 def test_every_text_that_the_code_asks_for_exists(pattern, given, where):
     found = [key for key in TEXTS if re.fullmatch(pattern, key)]
     assert found, f"{where} asks for {pattern}"

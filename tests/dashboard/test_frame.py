@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import streamlit
@@ -192,8 +194,6 @@ def test_a_teacher_makes_a_lesson_that_opens_as_made(app):
     app.text_area(key="lesson.train.ask").set_value("为什么? 50% & more = <b>?")
     again(app)
     link = app.code[0].value
-    from urllib.parse import parse_qsl, urlsplit
-
     made = dict(parse_qsl(urlsplit(link).query))
     app.query_params = made
     again(app)
@@ -207,7 +207,7 @@ def test_a_question_is_short_plain_text(app, asked):
     open_page(app, ask=asked)
     shown = "".join(info.value for info in app.info)
     assert len(shown.replace("\\", "")) < 1000
-    assert "](http" not in shown and "<script" not in shown
+    assert "](http" not in shown and not re.search(r"(?<!\\)<script", shown)
     assert len(address(app).get("ask", "")) <= state.LONGEST_QUESTION
 
 

@@ -20,7 +20,7 @@ _MARKS = {"exact": ":blue[✓ {}]", "approximate": ":blue[≈ {}]", "wrong": ":r
 def verdicts(case: Case, heard: Hearing) -> None:
     """The outcome in a sentence, and each referee's verdict on each variable."""
     _sentence(case, heard)
-    st.table(_table(heard), border="horizontal")
+    st.table(_table(heard), border="horizontal", hide_index=True)
     if not state.presenting():
         st.caption(t("gradients.table.caption"))
 
@@ -42,7 +42,7 @@ def entries(heard: Hearing, variable: str) -> None:
     titles = {name: t(f"gradients.entries.{name}") for name in ("row", "column", "value")}
     frames = {name: gradient_charts.entries_frame(*panel) for name, panel in panels.items()}
     dark = st.context.theme.type == "dark"
-    row = st.container(horizontal=True, gap="medium")
+    row = st.container(horizontal=True, vertical_alignment="bottom")
     for name, frame in frames.items():
         referee = t(f"gradients.referee.{name}")
         with row.container(width=gradient_charts.entries_width(frame)):
@@ -92,14 +92,13 @@ def _sentence(case: Case, heard: Hearing) -> None:
 
 
 def _table(heard: Hearing) -> pd.DataFrame:
-    """A row per variable: its largest entry, and each referee's verdict and largest difference."""
-    rows = {}
+    """A row per variable: each referee's verdict and largest difference."""
+    rows = []
     for name in dict.fromkeys(finding.variable for finding in heard.findings):
         found = {referee: heard.finding(referee, name) for referee in (*QUICK, SYMBOLIC)}
-        scale = next(finding.scale for finding in found.values() if finding)
         cells = {t(f"gradients.referee.{r}"): _cell(f) for r, f in found.items()}
-        rows[_name_of(name)] = {t("gradients.table.largest"): f"{scale:.3g}"} | cells
-    return pd.DataFrame.from_dict(rows, orient="index")
+        rows.append({t("gradients.table.variable"): _name_of(name)} | cells)
+    return pd.DataFrame(rows)
 
 
 def _cell(finding: Finding | None) -> str:

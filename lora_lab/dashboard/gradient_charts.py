@@ -9,7 +9,7 @@ from torch import Tensor
 from lora_lab.dashboard.charts import BLUE, SKY, VERMILLION
 from lora_lab.derivations.referees import DifferenceErrors
 
-CELL = 40, 30  # width and height in pixels
+CELL = 34, 30  # width and height in pixels
 NARROWEST = 160  # pixels, so that the name above it stays in one line
 FLOOR = 1e-16  # a logarithmic axis has no zero, and float64 near 1 has nothing below this
 _AXIS = dict(labelFontSize=14, titleFontSize=14, titleFontWeight="normal", grid=True)
@@ -51,7 +51,7 @@ def entries_chart(
         strokeWidth=alt.condition("datum.off", alt.value(3), alt.value(0)),
     )
     strong = f"abs(datum.value) > {0.7 * largest!r}"
-    numbers = base.mark_text(fontSize=12).encode(
+    numbers = base.mark_text(fontSize=11).encode(
         text=alt.Text("value:Q", format=".2f" if largest < 10 else ".1f"),
         color=alt.condition(strong, alt.value("#ffffff"), alt.value("#1c1c1c")),
     )
@@ -78,7 +78,7 @@ def errors_chart(errors: DifferenceErrors, titles: dict[str, str], dark: bool) -
         y=alt.Y(
             "shown:Q",
             title=titles["error"],
-            scale=alt.Scale(type="log", domain=[FLOOR, max(1.0, 2 * max(errors.errors))]),
+            scale=alt.Scale(type="log", domain=[FLOOR, max(1.0, 10 * max(errors.errors))]),
             axis=_axis(),
         ),
         tooltip=tips,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from lora_lab.dashboard import evidence, form, hearing, state
+from lora_lab.dashboard import evidence, form, hearing, language, state
 from lora_lab.dashboard.hearing import (
     LAYERS,
     NONE,
@@ -79,11 +79,10 @@ def _formula(case: Case) -> None:
     derivation = find(case.derivation)
     lines = (*derivation.tex.where, *derivation.tex.gradients.values())
     aligned = r" \\[6pt] ".join(line.replace("=", "&=", 1) for line in lines)
-    left, right = st.columns(
-        [3, 2] if hearing.is_loss(derivation) else 2, vertical_alignment="center"
-    )
-    left.latex(derivation.tex.forward)
-    right.latex(rf"\begin{{aligned}} {aligned} \end{{aligned}}")
+    # Beside each other where there is room, else below one another.
+    with st.container(horizontal=True, vertical_alignment="center", gap="xlarge"):
+        st.latex(derivation.tex.forward, width="content")
+        st.latex(rf"\begin{{aligned}} {aligned} \end{{aligned}}", width="content")
     st.caption(_about(derivation, case))
 
 
@@ -128,7 +127,7 @@ def _pick(setting: Choice, options: Sequence[str], shown: str, take: Callable[[s
         t(f"gradients.{setting.name}.label"),
         options,
         required=True,
-        format_func=lambda option: form.option_text(SHEET, setting, option),
+        format_func=language.named(options, lambda o: form.option_text(SHEET, setting, o)),
         help=t(f"gradients.{setting.name}.help"),
         key=setting.name,
         disabled=state.is_fixed(setting.name),

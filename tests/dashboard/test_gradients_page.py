@@ -57,9 +57,10 @@ def verdicts(app: AppTest) -> dict[tuple[str, str], str]:
     """(variable, referee) -> verdict, as the table shows them."""
     [table] = app.table
     words = {says(f"verdict_name.{verdict}"): verdict for verdict in VERDICTS}
+    shown = table.value.set_index(says("table.variable"))
     found = {}
     for referee in referees.REFEREES:
-        for row, cell in table.value[says(f"referee.{referee}")].items():
+        for row, cell in shown[says(f"referee.{referee}")].items():
             for word, verdict in words.items():
                 if f" {word}" in cell:
                     found[row.rpartition("∂")[2], referee] = verdict

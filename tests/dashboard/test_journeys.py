@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from lora_lab import jobs
+from lora_lab import dashboard, jobs
 from lora_lab.adapt import LoraConfig
 from lora_lab.counting import count
 from lora_lab.dashboard.language import LANGUAGES, catalogue
@@ -24,7 +24,7 @@ from lora_lab.training import TrainConfig
 from .browser import PATIENCE, settled, visiting
 from .waiting import wait_for
 
-PAGES = ("budget", "train", "compare", "inside", "try_it", "gradients")
+PAGES = tuple(page.SHEET.name for page in dashboard.PAGES)
 SHORT = "layers=top:1&train=100&epochs=2"
 LONG = "layers=top:1&train=5000&epochs=10"  # nobody waits for its end
 SECONDS = PATIENCE / 1000

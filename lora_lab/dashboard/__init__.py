@@ -17,7 +17,7 @@ def main() -> None:
     """Called by Streamlit on every visit and every change."""
     st.set_page_config(page_title="lora-lab", layout="wide")
     state.begin()
-    st.html(style.css(state.presenting()))
+    st.html(style.css(state.presenting(), style.background()))
     page = st.navigation([_page(module) for module in PAGES], position="top")
     bar = header.show()
     page.run()

@@ -35,14 +35,19 @@ def loss_chart(events: list[dict[str, Any]], steps: int, dark: bool) -> alt.Char
     y = alt.Y(
         "loss:Q", title=t("common.chart.training_loss"), scale=alt.Scale(zero=True), axis=_axis()
     )
-    line = alt.Chart(batches).mark_line(color=_blue(dark), strokeWidth=1.5, opacity=0.75)
+    # Points, because a line cannot be seen before there are two of them.
+    dots = alt.OverlayMarkDef(size=12, color=_blue(dark))
+    line = alt.Chart(batches).mark_line(
+        color=_blue(dark), strokeWidth=1.5, opacity=0.75, point=dots
+    )
     means = alt.Chart(epochs).mark_point(color=VERMILLION, filled=True, size=90)
     tips = [
         alt.Tooltip("step", title=t("common.chart.step")),
         alt.Tooltip("training_loss", format=".3f", title=t("common.chart.mean_of_epoch")),
     ]
     points = means.encode(x=x, y=alt.Y("training_loss:Q"), tooltip=tips)
-    return (line.encode(x=x, y=y) + points).properties(height=HEIGHT)
+    layers = [line.encode(x=x, y=y), *([] if epochs.empty else [points])]
+    return alt.layer(*layers).properties(height=HEIGHT)
 
 
 def accuracy_chart(

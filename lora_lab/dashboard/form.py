@@ -209,7 +209,7 @@ def _layers(sheet: Sheet, setting: LayerChoice, value: str) -> None:
 
 
 def _key(name: str, part: str) -> str:
-    return f"{name}.{part}" if part else name
+    return language.key(f"{name}.{part}" if part else name)
 
 
 def _bind(name: str, value: Any, part: str = "") -> str:

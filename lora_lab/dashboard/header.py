@@ -33,7 +33,7 @@ def lesson() -> None:
             sheet.names,
             format_func=language.named(sheet.names, lambda name: t(f"{sheet.name}.{name}.label")),
             placeholder=t("common.lesson.none"),
-            key=f"lesson.{sheet.name}.fix",
+            key=language.key(f"lesson.{sheet.name}.fix"),
         )
         asked = st.text_area(
             t("common.lesson.ask"),

@@ -34,6 +34,12 @@ def named(options: Iterable[Any], text: Callable[[Any], str]) -> Callable[[Any],
     return {option: text(option) for option in options}.__getitem__
 
 
+def key(name: str) -> str:
+    """A widget's key, another one in each language: a browser knows an option by its text only,
+    and would go on showing the old one."""
+    return name if current() == DEFAULT else f"{name}@{current()}"
+
+
 def current() -> str:
     return st.session_state.get(_CHOSEN) or of_browser()
 

@@ -18,10 +18,10 @@ STATES = ("waiting", "running")
 
 
 @st.fragment(run_every=EVERY)
-def watch(run_id: str) -> None:
-    """Show a run under way; when it has ended, draw the whole page anew."""
+def watch(run_id: str, state: str) -> None:
+    """Show a run under way; when it begins and when it has ended, draw the whole page anew."""
     run = folders.find(run_id)
-    if run is None or run.state not in STATES:
+    if run is None or run.state != state:
         st.rerun()
     start = _last(run.metrics, "start")
     if run.state == "waiting":

@@ -63,7 +63,8 @@ def _svg(config: RunConfig, counted: Count, layers: int, dark: bool) -> str:
 
 def caption(config: RunConfig) -> str:
     """How to read the picture, as Markdown."""
-    return f"{t(f'train.picture.how.{config.method}')} {t('train.picture.scale')}"
+    how, scale = t(f"train.picture.how.{config.method}"), t("train.picture.scale")
+    return t("common.then", first=how, second=scale)
 
 
 def _role(config: RunConfig, chosen: bool) -> str:

@@ -10,6 +10,7 @@ from lora_lab.dashboard.language import t
 from lora_lab.runs import Run
 
 SHOWN = 30
+EVERY = 4.0  # seconds between two looks
 
 
 def waiting() -> list[Run]:
@@ -23,14 +24,15 @@ def place_before_start() -> str:
     return t("train.queue.ahead", ahead=ahead) if ahead else t("train.queue.empty")
 
 
-def show(recent: list[Run]) -> None:
-    """All runs under way; nothing where there are none."""
-    training = [run for run in recent if run.state == "running"]
+@st.fragment(run_every=EVERY)
+def show() -> None:
+    """All runs under way, for as long as there are any."""
+    training = [run for run in folders.recent_runs() if run.state == "running"]
     queue = waiting()
     if not training and not queue:
         return
     title = t("train.queue.title", running=len(training), waiting=len(queue))
-    with st.expander(title, icon=":material/format_list_numbered:"):
+    with st.expander(title, icon=":material/format_list_numbered:", key="queue"):
         lines = [_line(t("train.queue.running"), run) for run in training]
         lines += [_line(f"{place}.", run) for place, run in enumerate(queue[:SHOWN], start=1)]
         st.markdown("\n".join(lines))

@@ -72,7 +72,8 @@ def _bar(configs: list[RunConfig]) -> bool:
     with st.container(key="scale", horizontal=True, vertical_alignment="center"):
         with st.container(gap=None):
             st.markdown(_scale(first))
-            st.caption(f"{_expected(configs)} {queue_view.place_before_start()}")
+            before = queue_view.place_before_start()
+            st.caption(t("common.then", first=_expected(configs), second=before))
         label = t("train.start.one") if several == 1 else t("train.start.many", count=several)
         return st.button(label, key="start", type="primary", width="content")
 
@@ -122,14 +123,15 @@ def _run() -> None:
     if wanted and run is None:
         st.warning(t("train.no_such_run", name=wording.quoted(wanted)))
     recent = folders.recent_runs()
-    queue_view.show(recent)
+    if any(other.state in live.STATES for other in recent):
+        queue_view.show()
     if run is None:
         st.info(t("train.empty.some" if recent else "train.empty.none"))
     _choose(run, recent)
     if run is None:
         return
     if run.state in live.STATES:
-        live.watch(run.id)
+        live.watch(run.id, run.state)
     else:
         results.show(run)
 
@@ -145,10 +147,10 @@ def _choose(run: Run | None, recent: list[Run]) -> None:
         score = known[run_id].test
         state_of = t(f"train.state.{known[run_id].state}")
         shown = wording.percent(score.accuracy) if score else state_of
-        return f"{wording.started(run_id)}  {wording.run_title(known[run_id])}: {shown}"
+        return f"{wording.started(run_id)}  {shown}  {wording.run_title(known[run_id])}"
 
-    # Streamlit knows an option by its label. Where a label changes, a new widget must come.
-    key = f"chosen run, {run.state if run else 'none'}"
+    # A browser knows an option by its text. Where that changes, a new widget must come.
+    key = language.key(f"chosen run, {run.state if run else 'none'}")
     st.session_state[key] = run.id if run else None
     st.selectbox(
         t("train.choose.label"),

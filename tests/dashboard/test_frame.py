@@ -190,7 +190,7 @@ def test_a_lesson_belongs_to_its_page(two_pages):
 
 def test_a_teacher_makes_a_lesson_that_opens_as_made(app):
     open_page(app, rank="4", lang="zh")
-    app.multiselect(key="lesson.train.fix").set_value(["rank", "alpha"])
+    app.multiselect(key="lesson.train.fix@zh").set_value(["rank", "alpha"])
     app.text_area(key="lesson.train.ask").set_value("为什么? 50% & more = <b>?")
     again(app)
     link = app.code[0].value

@@ -17,7 +17,7 @@ from playwright.sync_api import Page, expect
 from lora_lab.adapt import LoraConfig
 from lora_lab.runs import DataConfig, Run, RunConfig, execute, new_run_folder
 from lora_lab.training import TrainConfig
-from tests.dashboard.browser import PATIENCE, browsing, path, serving, settled, visiting
+from tests.dashboard.browser import PATIENCE, browsing, serving, settled, visiting
 
 FOLDER = Path(__file__).parents[1] / "docs" / "images"
 SIZE = {"width": 1280, "height": 800}
@@ -32,7 +32,10 @@ RUN_SETTINGS = {"layers": "top:2", "train": "250", "epochs": "4"}  # the same in
 
 @dataclass(frozen=True)
 class Picture:
-    """One page as an address opens it. ``top`` names the element to scroll to, by its text."""
+    """One page as an address opens it (the first page's name is empty there).
+
+    ``top`` names the heading to scroll to.
+    """
 
     name: str
     page: str
@@ -43,7 +46,7 @@ class Picture:
 
 PICTURES = (
     Picture("budget", "budget", {"model": "gpt3-175b"}),
-    Picture("train", "train", RUN_SETTINGS, with_run=True, top="What it buys"),
+    Picture("train", "", RUN_SETTINGS, with_run=True, top="What it buys"),
     Picture("gradients", "gradients", {"mistake": "transposed-A"}),
 )
 
@@ -67,7 +70,7 @@ def main() -> None:
 def photograph(page: Page, address: str, picture: Picture, run: Run) -> bytes:
     """The page as a PNG, once everything on it is drawn."""
     settings = picture.settings | ({"run": run.id} if picture.with_run else {})
-    page.goto(f"{address}{path(picture.page)}?{urlencode(settings)}")
+    page.goto(f"{address}/{picture.page}?{urlencode(settings)}")
     expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=PATIENCE)
     settled(page)
     for waiting in ("stSpinner", "stSkeleton"):

@@ -16,8 +16,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from lora_lab.dashboard import FIRST
-
 from .waiting import wait_for
 
 APP = Path(__file__).parents[2] / "app.py"
@@ -118,11 +116,6 @@ def page(browser: Browser) -> Iterator[Page]:
     """A visitor at a small desk screen, whose page has no error at the end."""
     with visiting(browser) as page:
         yield page
-
-
-def path(name: str) -> str:
-    """Where a page is: the first one has no name of its own in the address."""
-    return "/" if name == FIRST.SHEET.name else f"/{name}"
 
 
 def settled(page: Page) -> None:

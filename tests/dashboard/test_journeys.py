@@ -21,7 +21,7 @@ from lora_lab.dashboard.language import LANGUAGES, catalogue
 from lora_lab.runs import DataConfig, Run, RunConfig, execute
 from lora_lab.training import TrainConfig
 
-from .browser import PATIENCE, path, settled, visiting
+from .browser import PATIENCE, settled, visiting
 from .waiting import wait_for
 
 PAGES = tuple(page.SHEET.name for page in dashboard.PAGES)
@@ -229,6 +229,11 @@ def test_every_page_fits_the_screen(server: tuple[str, Path], browser: Browser, 
 
 def says(key: str, language: str = "en") -> str:
     return catalogue()[key][language]
+
+
+def path(name: str) -> str:
+    """Where a page is: the first one has no name of its own in the address."""
+    return "/" if name == dashboard.FIRST.SHEET.name else f"/{name}"
 
 
 def open_page(page: Page, address: str) -> None:

@@ -85,12 +85,13 @@ def photograph(page: Page, address: str, picture: Picture, run: Run) -> bytes:
 
 
 def small(png: bytes) -> bytes:
-    """The picture as a smaller PNG: with a palette, if that is what it takes."""
+    """The picture with a palette, if that is what it takes to keep it small."""
+    if len(png) <= LARGEST:
+        return png
     image = Image.open(BytesIO(png)).convert("RGB")
-    for colours in (None, 256, 64):
+    for colours in (256, 64):
         file = BytesIO()
-        reduced = image.quantize(colours, dither=Image.Dither.NONE) if colours else image
-        reduced.save(file, "PNG", optimize=True)
+        image.quantize(colours, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
         if file.tell() <= LARGEST:
             return file.getvalue()
     raise ValueError(f"The picture has {file.tell():,} bytes with 64 colours; at most {LARGEST:,}.")

@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup app demo lab book test lint bench bench-quick lock clean
+.PHONY: help setup app demo lab book test lint bench bench-quick screenshots lock clean
 
 help:
 	@echo "make app     the dashboard in the browser"
@@ -12,6 +12,7 @@ help:
 	@echo "make bench   side by side with PEFT and the transformers Trainer: hours"
 	@echo "make bench-quick   the same on a subset"
 	@echo "make setup   only build .venv and fetch the data (the others do it first)"
+	@echo "make screenshots   take the README's pictures anew (needs Chromium)"
 	@echo "make clean   remove .venv and caches; runs/ is kept"
 
 .venv/ready: requirements.lock pyproject.toml
@@ -50,6 +51,9 @@ bench: setup
 
 bench-quick: setup
 	$(BIN)/python benchmarks/side_by_side.py --quick
+
+screenshots: setup
+	$(BIN)/python -m tools.screenshots
 
 # Resolve the newest versions that pyproject.toml allows, then pin them. torch stays where it is
 # until someone decides otherwise.

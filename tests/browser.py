@@ -6,15 +6,15 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
+
+from .waiting import wait_for
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
          "--no-first-run"]  # fmt: skip
@@ -22,11 +22,15 @@ PATIENCE = 240_000  # milliseconds: other work may share the machine
 
 
 def chromium() -> str:
-    """Path of the browser; the test fails with advice where there is none."""
+    """Path of the browser.
+
+    Raises:
+        FileNotFoundError: there is none; says how to get one.
+    """
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
     found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     if not found:
-        pytest.fail(
+        raise FileNotFoundError(
             "No Chromium here. Install one (Debian: apt-get install chromium; elsewhere: "
             "python -m playwright install chromium), or set CHROMIUM to its path."
         )
@@ -34,18 +38,16 @@ def chromium() -> str:
 
 
 @contextmanager
-def open_browser(width: int = 1024, height: int = 768) -> Iterator[Page]:
+def browsing() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-        page = browser.new_page(viewport={"width": width, "height": height})
-        page.set_default_timeout(PATIENCE)
-        yield page
+        yield browser
         browser.close()
 
 
 @contextmanager
 def serving(
-    command: Callable[[int], list[str]], health: str, log: Path, folder: Path
+    command: Callable[[int], list[str]], health: str, log: Path, folder: Path, **environment: str
 ) -> Iterator[str]:
     """Run a server until the block ends; gives its address once it answers.
 
@@ -54,12 +56,19 @@ def serving(
         health: a path that answers 200 when the server is ready.
         log: file for what it prints.
         folder: to start it in.
+        environment: variables besides those of this process.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with open(log, "wb") as file:
-        process = subprocess.Popen(command(port), cwd=folder, stdout=file, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command(port),
+            cwd=folder,
+            env=os.environ | environment,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
     address = f"http://127.0.0.1:{port}"
 
     def answers() -> bool:
@@ -74,14 +83,7 @@ def serving(
         yield address
     finally:
         process.terminate()
-        process.wait(20)
-
-
-def wait_for(condition: Callable[[], object], seconds: float, what: str) -> object:
-    """Ask again until the answer is true; fail after a deadline."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if answer := condition():
-            return answer
-        time.sleep(0.1)
-    pytest.fail(f"Waited {seconds:.0f} s for {what}.")
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()

@@ -15,14 +15,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
-from . import lora, losses, two_sided
+from . import lora, losses, tex, two_sided
+from .tex import Tex
 
 T = TypeVar("T")
 Inputs = dict[str, Tensor]
@@ -81,6 +82,7 @@ class Derivation:
     forward: Callable[..., Tensor]
     gradients: Callable[..., Gradients]
     symbolic_value: Callable[..., Any]
+    tex: Tex = field(hash=False)  # the formulas for people, typeset
 
 
 def _random(seed: int) -> Callable[..., Tensor]:
@@ -205,6 +207,7 @@ CATALOGUE: tuple[Derivation, ...] = (
         key="bce",
         name="binary cross-entropy",
         formula="L_i = -[y_i log p_i + (1 - y_i) log(1 - p_i)],  p = sigmoid(z)",
+        tex=tex.BINARY,
         forward=losses.binary_cross_entropy,
         gradients=_per_example(losses.binary_cross_entropy_grad),
         symbolic_value=_symbolic_binary,
@@ -213,6 +216,7 @@ CATALOGUE: tuple[Derivation, ...] = (
         key="mean-bce",
         name="mean binary cross-entropy",
         formula="L = -(1/N) sum_i [y_i log p_i + (1 - y_i) log(1 - p_i)]",
+        tex=tex.MEAN_BINARY,
         forward=losses.mean_binary_cross_entropy,
         gradients=_per_example(losses.mean_binary_cross_entropy_grad),
         symbolic_value=_mean(_symbolic_binary),
@@ -221,6 +225,7 @@ CATALOGUE: tuple[Derivation, ...] = (
         key="softmax-ce",
         name="softmax cross-entropy",
         formula="L_i = log sum_c exp(z_ic) - z_i,y_i",
+        tex=tex.SOFTMAX,
         forward=losses.softmax_cross_entropy,
         gradients=_per_example(losses.softmax_cross_entropy_grad),
         symbolic_value=_symbolic_softmax,
@@ -229,27 +234,37 @@ CATALOGUE: tuple[Derivation, ...] = (
         key="mean-softmax-ce",
         name="mean softmax cross-entropy",
         formula="L = (1/N) sum_i [log sum_c exp(z_ic) - z_i,y_i]",
+        tex=tex.MEAN_SOFTMAX,
         forward=losses.mean_softmax_cross_entropy,
         gradients=_per_example(losses.mean_softmax_cross_entropy_grad),
         symbolic_value=_mean(_symbolic_softmax),
     ),
-    _lora(key="lora", name="lora", formula="h = W x + s B A x", inputs=lora_inputs),
+    _lora(
+        key="lora",
+        name="lora",
+        formula="h = W x + s B A x",
+        tex=tex.LORA,
+        inputs=lora_inputs,
+    ),
     _lora(
         key="lora-bias",
         name="lora with bias",
         formula="h = W x + b + s B A x",
+        tex=tex.LORA_BIAS,
         inputs=partial(lora_inputs, bias="outputs"),
     ),
     _lora(
         key="lora-dropout",
         name="lora with dropout mask",
         formula="h = W x + s B A (m * x)",
+        tex=tex.LORA_DROPOUT,
         inputs=partial(lora_inputs, mask=True),
     ),
     _two_sided(
         key="two-sided-dense",
         name="two-sided dense",
         formula="h = U W V x",
+        tex=tex.DENSE,
         inputs=partial(layer_inputs, U="outputs outputs", V="inputs inputs"),
         variables=("x", "U", "V"),
         forward=two_sided.dense_forward,
@@ -260,6 +275,7 @@ CATALOGUE: tuple[Derivation, ...] = (
         key="two-sided-low-rank",
         name="two-sided low-rank",
         formula="h = (I + P Q) W (I + R S) x",
+        tex=tex.LOW_RANK,
         inputs=partial(
             layer_inputs, P="outputs rank", Q="rank outputs", R="inputs rank", S="rank inputs"
         ),
@@ -272,6 +288,7 @@ CATALOGUE: tuple[Derivation, ...] = (
         key="two-sided-diagonal",
         name="two-sided diagonal",
         formula="h = diag(u) W diag(v) x",
+        tex=tex.DIAGONAL,
         inputs=partial(layer_inputs, u="outputs", v="inputs"),
         variables=("x", "u", "v"),
         forward=two_sided.diagonal_forward,

@@ -146,21 +146,68 @@ def check(
         ValueError: no derivation or referee has that name.
     """
     derivation = find(derivation)
-    chosen = {name: look_up(name, REFEREES, "referee") for name in referees}
     findings = []
     for shape in derivation.shapes if shapes is None else shapes:
-        inputs, g, claims, note = _prepare(derivation, shape, seed)
-        for referee, ask in chosen.items():
-            for variable, estimates in ask(derivation, inputs, g).items():
-                judged = _judge(claims.get(variable), estimates, TOLERANCE[referee], note)
-                findings.append(Finding(derivation.name, str(shape), variable, referee, *judged))
+        trial = prepare(derivation, shape, seed)
+        for referee in referees:
+            findings += trial.judge(referee, trial.ask(referee))
     return findings
 
 
-def _prepare(
-    derivation: Derivation, shape: Shape, seed: int
-) -> tuple[Inputs, Tensor, Gradients, str]:
-    """Inputs, g, the claims (gradients and value), and what to say where a gradient is missing."""
+class Entries(NamedTuple):
+    """One referee's estimate of one variable, entry by entry."""
+
+    estimate: Tensor
+    off: Tensor  # bool: which entries the closed form misses by more than the referee allows
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One derivation at one random point, and what it claims there."""
+
+    derivation: Derivation
+    shape: Shape
+    inputs: Inputs
+    g: Tensor
+    claims: Gradients  # of the closed form, and the forward's `VALUE`
+    note: str  # what to say where a gradient is missing
+
+    def ask(self, referee: str) -> dict[str, Tensor]:
+        """A referee's estimates, (k, *shape) for each variable. It never sees the gradients.
+
+        The symbolic one does not see the forward either: its answer serves every mistake.
+        """
+        return look_up(referee, REFEREES, "referee")(self.derivation, self.inputs, self.g)
+
+    def judge(self, referee: str, estimates: dict[str, Tensor]) -> list[Finding]:
+        """The claims against what ``ask`` gave, a finding for each variable."""
+        where = (self.derivation.name, str(self.shape))
+        tolerance = TOLERANCE[referee]
+        return [
+            Finding(*where, name, referee, *_judge(self.claims.get(name), e, tolerance, self.note))
+            for name, e in estimates.items()
+        ]
+
+    def entries(self, referee: str, variable: str, estimates: Tensor) -> Entries:
+        """What the claim for ``variable`` can be looked at beside, each entry at its best step.
+
+        One step for all would be the one at which a single wrong entry looks least wrong.
+        """
+        differences = (estimates - self.claims[variable]).abs()
+        difference, best = differences.min(dim=0)
+        estimate = estimates.gather(0, best[None])[0]
+        return Entries(estimate, difference > TOLERANCE[referee] * _scale(estimate))
+
+    def errors(self, variable: str, estimates: Tensor) -> DifferenceErrors:
+        """The error of central differences against the step; see `difference_errors`."""
+        errors = _largest_differences(self.claims[variable], estimates)
+        return DifferenceErrors(STEPS, tuple(errors.tolist()))
+
+
+def prepare(derivation: Derivation | str, shape: Shape | None = None, seed: int = 0) -> Trial:
+    """The derivation at random inputs of a shape, its last unless given."""
+    derivation = find(derivation)
+    shape = shape or derivation.shapes[-1]
     inputs = derivation.inputs(shape, seed)
     h = derivation.forward(**inputs)
     generator = torch.Generator().manual_seed(seed + 2)  # not the mask's
@@ -168,9 +215,10 @@ def _prepare(
     copies = {name: t.clone() for name, t in inputs.items()}  # in case it computes in place
     try:
         gradients = derivation.gradients(g.clone(), **copies)
-        return inputs, g, gradients | {VALUE: h}, "no gradient was given"
+        note = "no gradient was given"
     except RuntimeError as error:  # torch's word for shapes that do not fit: a wrong derivation
-        return inputs, g, {VALUE: h}, f"the gradients raised: {error}"
+        gradients, note = {}, f"the gradients raised: {error}"
+    return Trial(derivation, shape, inputs, g, gradients | {VALUE: h}, note)
 
 
 def _judge(
@@ -185,12 +233,17 @@ def _judge(
     difference, best = _largest_differences(claim, estimates).min(dim=0)
     if not difference.isfinite():
         return WRONG, math.inf, 1.0, "not every entry is finite, here or at the referee's"
-    scale = estimates[best].abs().max().clamp(min=SMALLEST_SCALE)
+    scale = _scale(estimates[best])
     if difference <= FEW_ULPS * EPSILON * scale:
         verdict = EXACT
     else:
         verdict = APPROXIMATE if difference <= tolerance * scale else WRONG
     return verdict, difference.item(), scale.item(), ""
+
+
+def _scale(estimate: Tensor) -> Tensor:
+    """What a difference is compared with: the referee's largest entry."""
+    return estimate.abs().max().clamp(min=SMALLEST_SCALE)
 
 
 def _largest_differences(claim: Tensor, estimates: Tensor) -> Tensor:
@@ -222,9 +275,8 @@ def difference_errors(
     """
     derivation = find(derivation)
     look_up(variable, dict.fromkeys(derivation.variables), f"variable of {derivation.name}")
-    inputs, g, claims, _ = _prepare(derivation, shape or derivation.shapes[-1], seed)
-    errors = _largest_differences(claims[variable], _differences(derivation, inputs, g, variable))
-    return DifferenceErrors(STEPS, tuple(errors.tolist()))
+    trial = prepare(derivation, shape, seed)
+    return trial.errors(variable, _differences(derivation, trial.inputs, trial.g, variable))
 
 
 @dataclass(frozen=True)

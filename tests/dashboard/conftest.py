@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,8 @@ from lora_lab import jobs
 from lora_lab.dashboard import uploads
 
 from ..data.invented import make_frame
-
-APP = Path(__file__).parents[2] / "app.py"
+from ..waiting import wait_for  # noqa: F401 (for the tests here)
+from .browser import APP, browser, page, server  # noqa: F401 (three are fixtures)
 
 
 @pytest.fixture
@@ -66,13 +65,3 @@ def address(app: AppTest) -> dict[str, str]:
     """What the browser's address bar says."""
     given = dict(app.query_params)
     return {n: text[-1] if isinstance(text, list) else text for n, text in given.items()}
-
-
-def wait_for(condition: Callable[[], object], seconds: float, what: str) -> object:
-    """Ask again until the answer is true; fail after a deadline."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if answer := condition():
-            return answer
-        time.sleep(0.1)
-    pytest.fail(f"Waited {seconds:.0f} s for {what}.")

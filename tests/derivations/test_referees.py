@@ -20,6 +20,7 @@ from lora_lab.derivations.referees import (
     check,
     check_all,
     difference_errors,
+    prepare,
 )
 
 ALL = tuple(REFEREES)
@@ -217,6 +218,53 @@ def test_the_curve_can_be_had_at_any_shape():
         difference_errors("lora", "A", shape=LayerShape((n,), n, n, 1)).errors for n in (2, 5)
     )
     assert small != large
+
+
+# One trial, asked and judged apart.
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_a_trial_judged_piece_by_piece_says_what_check_says(seed):
+    trial = prepare("lora-dropout", SMALL[0], seed)
+    pieces = [f for referee in ALL for f in trial.judge(referee, trial.ask(referee))]
+    assert pieces == check("lora-dropout", shapes=SMALL, seed=seed)
+
+
+def test_a_trial_is_at_the_derivations_last_shape_unless_told_otherwise():
+    assert prepare("lora").shape == find("lora").shapes[-1]
+    assert prepare("lora", SMALL[0]).shape == SMALL[0]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda m: m.name)
+def test_sympys_answer_does_not_hang_on_the_mistake(mistake):
+    right = find(mistake.derivation)
+    shape = right.shapes[0]
+    told, expected = (prepare(d, shape).ask("symbolic") for d in (mistake.applied(), right))
+    assert told.keys() == expected.keys()
+    assert all(torch.equal(told[name], expected[name]) for name in told)
+
+
+def test_the_entries_that_are_off_are_those_that_were_moved():
+    def nudge(d):
+        A = d["A"].clone()
+        A[1, 2] += 1e-3
+        return d | {"A": A}
+
+    trial = prepare(with_gradients("lora", nudge), SMALL[0])
+    for referee in ALL:
+        answers = trial.ask(referee)
+        found = {name: trial.entries(referee, name, answers[name]) for name in ("x", "A", "B")}
+        assert found["A"].off.nonzero().tolist() == [[1, 2]]
+        assert not found["x"].off.any() and not found["B"].off.any()
+        torch.testing.assert_close(
+            found["A"].estimate, prepare("lora", SMALL[0]).claims["A"], rtol=1e-6, atol=1e-6
+        )
+
+
+def test_a_trials_curve_is_the_one_that_can_be_had_by_name():
+    trial = prepare("mean-bce")
+    estimates = trial.ask("central differences")["z"]
+    assert trial.errors("z", estimates) == difference_errors("mean-bce", "z")
 
 
 # Names.

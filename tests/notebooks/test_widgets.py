@@ -8,7 +8,8 @@ from pathlib import Path
 import nbformat
 from playwright.sync_api import expect
 
-from ..browser import PATIENCE, open_browser, serving, wait_for
+from ..browser import PATIENCE, browsing, serving
+from ..waiting import wait_for
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "01_loss_and_gradient.ipynb"
 
@@ -33,7 +34,8 @@ def up_to_first_control(path: Path) -> nbformat.NotebookNode:
 def test_moving_a_slider_draws_a_new_figure(tmp_path):
     nbformat.write(up_to_first_control(NOTEBOOK), tmp_path / "lesson.ipynb")
     log = tmp_path / "jupyter.log"
-    with serving(jupyter, "/api", log, tmp_path) as address, open_browser(1280, 900) as page:
+    with serving(jupyter, "/api", log, tmp_path) as address, browsing() as browser:
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.goto(f"{address}/doc/tree/lesson.ipynb")
         expect(page.locator(".jp-Notebook")).to_be_visible(timeout=PATIENCE)
         page.get_by_role("menuitem", name="Run", exact=True).click()

@@ -1,0 +1,283 @@
+"""Whole journeys through the app, each from a visitor's first look to what they came for.
+
+The fixtures ``server`` and ``page`` assert at their end that log and page are free of errors.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from lora_lab import dashboard, jobs
+from lora_lab.adapt import LoraConfig
+from lora_lab.counting import count
+from lora_lab.dashboard.language import LANGUAGES, catalogue
+from lora_lab.runs import DataConfig, Run, RunConfig, execute
+from lora_lab.training import TrainConfig
+
+from ..waiting import wait_for
+from .browser import PATIENCE, settled, visiting
+
+PAGES = tuple(page.SHEET.name for page in dashboard.PAGES)
+SHORT = "layers=top:1&train=100&epochs=2"
+LONG = "layers=top:1&train=5000&epochs=10"  # nobody waits for its end
+SECONDS = PATIENCE / 1000
+EARLIER = "earlier"  # finished runs are called so and by their method
+HEAD, LORA = f"{EARLIER}-head", f"{EARLIER}-lora"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two finished runs: little training, head only and LoRA."""
+    runs = tmp_path_factory.mktemp("trained")
+    for method, rate in (("head", 5e-2), ("lora", 1e-3)):
+        config = RunConfig(
+            method=method,
+            data=DataConfig(train_size=100),
+            lora=LoraConfig(rank=2, layers="top:1"),
+            train=TrainConfig(epochs=1, learning_rate=rate),
+        )
+        execute(config, runs / f"{EARLIER}-{method}")
+    return runs
+
+
+@pytest.fixture
+def runs(trained: Path, runs: Path) -> Path:
+    """As elsewhere, but the two finished runs are in it."""
+    shutil.copytree(trained, runs)
+    return runs
+
+
+def test_the_budget_follows_the_rank(server: tuple[str, Path], page: Page):
+    open_page(page, f"{server[0]}/budget")
+    for rank in (8, 16):
+        if rank > 8:
+            slide(page, says("budget.rank.label"), to=str(rank))
+        counted = f"{count('minilm', LoraConfig(rank=rank)).trainable_parameters:,}"
+        expect(page.get_by_text(counted).first).to_be_visible(timeout=PATIENCE)
+    wait_for(lambda: "rank=16" in page.url, 30, "the rank to be in the address")
+    page.reload()
+    expect(page.get_by_text(counted).first).to_be_visible(timeout=PATIENCE)
+
+
+def test_start_watch_the_curve_grow_and_cancel(server: tuple[str, Path], runs: Path, page: Page):
+    open_page(page, f"{server[0]}/?{LONG}")
+    start(page)
+    expect(page.get_by_text(says("train.live.loss"))).to_be_visible(timeout=PATIENCE)
+    run = wait_for(lambda: own(runs), SECONDS, "the run to train")
+    progress = page.get_by_test_id("stProgress")
+    first = progress.inner_text()
+    expect(progress).not_to_have_text(first, timeout=PATIENCE)  # it moves by itself
+
+    page.get_by_role("button", name=says("train.live.cancel")).click()
+    expect(page.get_by_text(says("train.result.cancelled"))).to_be_visible(timeout=PATIENCE)
+    assert jobs.read(run.folder).state == "interrupted"
+    expect(page.get_by_role("button", name=says("train.result.resume"))).to_be_visible()
+
+
+def test_a_run_goes_on_while_its_page_is_closed(
+    server: tuple[str, Path], runs: Path, browser: Browser
+):
+    address, _ = server
+    with visiting(browser) as page:
+        open_page(page, f"{address}/?{SHORT}")
+        start(page)
+        expect(page.get_by_text(says("train.live.loss"))).to_be_visible(timeout=PATIENCE)
+        wait_for(lambda: "run=" in page.url, 30, "the run to be in the address")
+        page.reload()
+        expect(page.get_by_text(says("train.live.loss"))).to_be_visible(timeout=PATIENCE)
+        link = page.url
+    # The tab is closed. Someone else opens the link, on a phone.
+    with visiting(browser, viewport={"width": 390, "height": 800}) as page:
+        page.goto(link)
+        accuracy = page.get_by_text(says("train.result.accuracy"), exact=True)
+        expect(accuracy).to_be_visible(timeout=PATIENCE)
+        run = own(runs)
+        assert run.state == "finished" and run.id in page.url
+        shown = f"{100 * run.test.accuracy:.1f}%"
+        expect(page.get_by_test_id("stMetricValue").first).to_have_text(shown)
+
+
+def test_two_visitors_see_one_queue_and_share_a_configuration(
+    server: tuple[str, Path], runs: Path, browser: Browser
+):
+    address, _ = server
+    with visiting(browser) as first, visiting(browser) as second:
+        for page in (first, second):
+            open_page(page, f"{address}/?{LONG}")
+            start(page)
+            wait_for(lambda page=page: "run=" in page.url, 30, "the run to be in the address")
+        assert run_of(first) == run_of(second)  # the same settings join the same run
+        expect(second.get_by_text(says("train.live.loss"))).to_be_visible(timeout=PATIENCE)
+        second.get_by_role("button", name=says("train.live.cancel")).click()
+        expect(first.get_by_text(says("train.result.cancelled"))).to_be_visible(timeout=PATIENCE)
+
+
+def test_compare_two_runs(server: tuple[str, Path], page: Page):
+    open_page(page, f"{server[0]}/compare?unit=runs&whose=own&chosen={HEAD},{LORA}")
+    expect(page.get_by_text(says("compare.verdict.heading"))).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("measurable difference").first).to_be_visible(timeout=PATIENCE)
+    page.reload()  # the link holds the comparison
+    expect(page.get_by_text("measurable difference").first).to_be_visible(timeout=PATIENCE)
+    assert HEAD in page.url and LORA in page.url
+
+
+def test_what_is_shown_can_be_taken_away(server: tuple[str, Path], page: Page, tmp_path: Path):
+    beginnings = {"CSV": b"\xef\xbb\xbf", "PNG": b"\x89PNG", "SVG": b"<svg"}
+    for name in set(PAGES) - {"try_it"}:  # which shows something only once a sentence is typed
+        open_page(page, f"{server[0]}{path(name)}?run={LORA}")
+        for kind, beginning in beginnings.items():
+            button = page.get_by_role("button", name=kind, exact=True).first
+            expect(button).to_be_visible(timeout=PATIENCE)
+            file = download(page, button, tmp_path)
+            assert file.suffix == f".{kind.lower()}"
+            assert beginning in file.read_bytes()[:300]
+            if kind == "CSV":
+                header, *rows = csv.reader(file.read_text("utf-8-sig").splitlines())
+                assert rows and all(len(row) == len(header) for row in rows)
+
+
+def test_the_adapter_can_be_taken_away(server: tuple[str, Path], page: Page, tmp_path: Path):
+    open_page(page, f"{server[0]}/?run={LORA}")
+    button = page.get_by_role("button", name=says("train.result.adapter"))
+    file = download(page, button, tmp_path)
+    names = {Path(name).name for name in zipfile.ZipFile(file).namelist()}
+    assert {"adapter_config.json", "adapter_model.safetensors"} <= names
+
+
+def test_every_page_speaks_both_languages_and_remembers_it(server: tuple[str, Path], page: Page):
+    title = page.get_by_role("heading", level=1)
+    open_page(page, f"{server[0]}{path(PAGES[-1])}")
+    page.get_by_role("radio", name=LANGUAGES["zh"]).click()
+    for name in PAGES:  # chosen in the navigation, which keeps the language
+        page.get_by_role("link", name=says(f"common.pages.{name}", "zh"), exact=True).click()
+        expect(title).to_have_text(says(f"{name}.title", "zh"), timeout=PATIENCE)
+        wait_for(lambda: "lang=zh" in page.url, 30, "the language to be in the address")
+        settled(page)
+    page.get_by_role("radio", name=LANGUAGES["en"]).click()
+    expect(title).to_have_text(says(f"{name}.title"), timeout=PATIENCE)
+    assert "lang=" not in page.url
+
+
+def test_a_browser_that_asks_for_chinese_gets_it(server: tuple[str, Path], browser: Browser):
+    with visiting(browser, locale="zh-CN") as page:
+        open_page(page, server[0])
+        title = page.get_by_role("heading", level=1)
+        expect(title).to_have_text(says("train.title", "zh"), timeout=PATIENCE)
+
+
+def test_a_presenter_sees_larger_type(server: tuple[str, Path], page: Page):
+    title = page.get_by_role("heading", level=1)
+    for name in PAGES:
+        open_page(page, f"{server[0]}{path(name)}?present=0")
+        before = size_of(title)
+        page.get_by_text(says("common.presenter.label"), exact=True).click()
+        wait_for(lambda: "present=1" in page.url, 30, "presenter mode to be in the address")
+        settled(page)
+        assert size_of(title) > before
+        page.reload()
+        settled(page)
+        assert size_of(title) > before
+
+
+def test_a_lesson_asks_its_question_and_holds_what_it_fixed(server: tuple[str, Path], page: Page):
+    question = "Which rank is <b>enough</b>?"
+    open_page(page, f"{server[0]}/?rank=4&fix=rank&ask={question}")
+    expect(page.get_by_text(question)).to_be_visible(timeout=PATIENCE)  # letter by letter
+    slider = page.get_by_role("slider", name=says("train.rank.label"))
+    expect(slider).to_have_attribute("aria-valuetext", "4")
+    slider.press("ArrowRight")
+    settled(page)
+    expect(slider).to_have_attribute("aria-valuetext", "4")
+    assert "rank=4" in page.url
+
+
+def test_a_mistake_is_planted_and_noticed(server: tuple[str, Path], page: Page):
+    open_page(page, f"{server[0]}/gradients")
+    expect(page.get_by_text(says("gradients.verdict.so_far"))).to_be_visible(timeout=PATIENCE)
+    assert page.locator(".katex").count() > 1 and page.locator(".katex-error").count() == 0
+    mistake = "alpha-not-alpha-over-r"
+    page.get_by_role("radio", name=says(f"gradients.mistake.option.{mistake}")).click()
+    expect(page.get_by_text(says("gradients.verdict.unseen"))).to_be_visible(timeout=PATIENCE)
+    settled(page)
+    page.get_by_role("button", name=says("gradients.sympy.button")).click()
+    alone = says("gradients.verdict.sympy_alone").split("**")[1]
+    expect(page.get_by_text(alone)).to_be_visible(timeout=PATIENCE)
+    assert f"mistake={mistake}" in page.url
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_fits_the_screen(server: tuple[str, Path], browser: Browser, scheme: str):
+    for width in (390, 1024):
+        viewport = {"width": width, "height": 768}
+        with visiting(browser, viewport=viewport, color_scheme=scheme) as page:
+            for name in PAGES:
+                open_page(page, f"{server[0]}{path(name)}?run={LORA}")
+                main = page.get_by_test_id("stMain")
+                needed = main.evaluate("element => element.scrollWidth")
+                assert needed <= width, f"{name} needs {needed} pixels of {width}"
+
+
+# How a visitor acts.
+
+
+def says(key: str, language: str = "en") -> str:
+    return catalogue()[key][language]
+
+
+def path(name: str) -> str:
+    """Where a page is: the first one has no name of its own in the address."""
+    return "/" if name == dashboard.FIRST.SHEET.name else f"/{name}"
+
+
+def open_page(page: Page, address: str) -> None:
+    page.goto(address)
+    expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=PATIENCE)
+    settled(page)
+
+
+def start(page: Page) -> None:
+    page.get_by_role("button", name=says("train.start.one"), exact=True).click()
+    cancel = page.get_by_role("button", name=says("train.live.cancel"))
+    expect(cancel).to_be_visible(timeout=PATIENCE)
+
+
+def slide(page: Page, label: str, to: str) -> None:
+    """Move a slider by one step with the keyboard."""
+    slider = page.get_by_role("slider", name=label)
+    before = slider.get_attribute("aria-valuetext")
+
+    def moved() -> bool:
+        if slider.get_attribute("aria-valuetext") == before:
+            slider.press("ArrowRight")  # again, if a rerun took the slider away from under the key
+        return slider.get_attribute("aria-valuetext") == to
+
+    wait_for(moved, SECONDS, f"the slider to move from {before} to {to}")
+
+
+def download(page: Page, button: Locator, folder: Path) -> Path:
+    with page.expect_download(timeout=PATIENCE) as found:
+        button.click()
+    file = folder / found.value.suggested_filename
+    found.value.save_as(file)
+    return file
+
+
+def own(runs: Path) -> Run | None:
+    """The run that was started in the browser, once it has begun."""
+    started = [run for run in jobs.history(runs) if not run.id.startswith(EARLIER)]
+    return next((run for run in started if run.state != "waiting"), None)
+
+
+def run_of(page: Page) -> str:
+    return re.search(r"run=([\w-]+)", page.url)[1]
+
+
+def size_of(title: Locator) -> float:
+    return title.evaluate("element => parseFloat(getComputedStyle(element).fontSize)")

@@ -58,7 +58,7 @@ def attempt(function: Callable[..., Any], *args: Any) -> Any:
     except NotImplementedError:
         raise _Open from None
     except Exception as error:  # whatever the learner's code does, the notebook goes on
-        given = ", ".join(map(repr, args))
+        given = ", ".join(map(_shown, args))
         raise Mistake(
             f"{function.__name__}({given}) raised {type(error).__name__}: {error}"
         ) from error
@@ -66,6 +66,12 @@ def attempt(function: Callable[..., Any], *args: Any) -> Any:
     if any(part is None or part is ... for part in parts):
         raise _Open
     return result
+
+
+def _shown(argument: Any) -> str:
+    """An argument as a learner wants to see it: of arrays the shape, which is what goes wrong."""
+    shape = getattr(argument, "shape", ())
+    return f"{type(argument).__name__} {tuple(shape)}" if len(shape) else repr(argument)
 
 
 def expect(

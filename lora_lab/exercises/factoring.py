@@ -59,6 +59,8 @@ def check_counts(function: Callable[[int, int, int], tuple[int, int, int, int]])
                 "Half of it: P and Q make up U, and V has R and S besides.": rank * (out + in_),
                 "V is missing: R (in x rank) and S (rank x in).": 2 * rank * out,
                 "U is missing: P (out x rank) and Q (rank x out).": 2 * rank * in_,
+                "U and V were both counted as out x out.": 4 * rank * out,
+                "U and V were both counted as in x in.": 4 * rank * in_,
                 frozen: 2 * rank * (out + in_) + out * in_,
                 "The identities were counted; they are constants, which nobody learns.": (
                     2 * rank * (out + in_) + out * out + in_ * in_
@@ -165,7 +167,7 @@ def check_lora_gradients(
     function: Callable[[Tensor, Tensor, Tensor, Tensor, float], tuple[Tensor, Tensor]],
 ) -> str:
     """``function(g, x, A, B, alpha) -> (dA, dB)`` of h = W x + (alpha / rank) B A x."""
-    for examples, out, in_, rank, alpha, seed in ((4, 3, 5, 2, 5.0, 4), (5, 6, 4, 3, 2.0, 5)):
+    for examples, out, in_, rank, alpha, seed in ((4, 3, 5, 2, 7.0, 4), (5, 6, 4, 3, 2.0, 5)):
         normal = _random(seed)
         g, x, W = normal(examples, out), normal(examples, in_), normal(out, in_)
         A, B = normal(rank, in_), normal(out, rank)
@@ -189,6 +191,12 @@ def check_lora_gradients(
                 "size of the step.": right / s * alpha,
                 f"{name} is scaled by alpha / sqrt(rank). That is rsLoRA's scaling; here s is "
                 "alpha / rank.": right / s * alpha / math.sqrt(rank),
+                f"{name} is scaled by alpha / in. A is (rank, in), so the rank is A.shape[0].": (
+                    right / s * alpha / in_
+                ),
+                f"{name} is scaled by alpha / out. B is (out, rank), so the rank is B.shape[1].": (
+                    right / s * alpha / out
+                ),
                 f"The scaling stands in {name} twice.": right * s,
                 f"{name} is divided by the rank only; alpha is missing.": right / alpha,
                 f"{name} is transposed.": right.T,

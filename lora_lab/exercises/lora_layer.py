@@ -398,7 +398,7 @@ def check_lora_backward(function: Callable[..., tuple[Tensor, Tensor, Tensor]]) 
             "In dx the scale stands twice.": point.from_base + s * point.from_adapter,
         }
         _expect(dx, right.x, mistakes, f"dx, {point.where}")
-    return "g B and x Aᵀ are small: sharing them is what makes the closed form cheap."
+    return "g B and x Aᵀ are small: going through them is what makes the backward pass cheap."
 
 
 @check

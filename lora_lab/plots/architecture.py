@@ -80,7 +80,7 @@ def growth(
     level: float | None = None,
     level_name: str = "",
 ) -> Figure:
-    """One line per name over ranks, which double from tick to tick.
+    """One line per name over ranks, on a logarithmic axis.
 
     Args:
         curves: for each name the value at each rank.
@@ -100,7 +100,7 @@ def growth(
         axes.set_xticks(ranks, [str(rank) for rank in ranks])
         axes.minorticks_off()
         axes.set_ylim(bottom=0)
-        axes.legend(frameon=False, loc="best")
+        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.03))
     return figure
 
 
@@ -163,7 +163,7 @@ def _draw_grid(
     count = len(names) * layers
     kinds = [
         (ORANGE, "adapted: W frozen, A and B learn", len(adapted) > 0),
-        (GREY, "frozen", len(adapted) < count),
+        (GREY, "frozen" if adapted else "no adapter", len(adapted) < count),
     ]
     handles = [
         Rectangle((0, 0), 1, 1, fc=colour, ec="black", alpha=0.75, label=text)

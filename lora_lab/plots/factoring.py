@@ -81,7 +81,7 @@ def mixing_curves(
         if reference is not None:
             left.axhline(reference, color=GREY, ls=":", label="another sentence")
         for axes in (left, right):
-            axes.axvline(at, color="black", ls="--", lw=1.5)
+            axes.axvline(at, color="black", ls="--", lw=1.5, label=f"t = {at:g}")
             axes.set_xlim(-0.02, 1.02)
         lowest = min(0.0, *(cosine for points in curves.values() for cosine, _ in points))
         left.set_ylim(lowest - 0.05, 1.05)

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
+from matplotlib.ticker import LogLocator
 
 from lora_lab.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, STYLE, figure_of, label
 
@@ -52,7 +53,7 @@ def gradient_flow(
         _value(axes, (9.4, 3.0), "g", sizes["g"])
         arrow(_FORWARD, (3.8, 2.3), (6.2, 2.3))
         axes.text(
-            5.0, 2.62, f"forward: {_FORWARD} {_shown(sizes[_FORWARD])}", color=BLUE, ha="center"
+            5.0, 2.62, f"forward, {_FORWARD}: {_shown(sizes[_FORWARD])}", color=BLUE, ha="center"
         )
         axes.text(0.2, 3.0, "to the layer below", ha="left", va="center")
         _box(axes, (5.0, 4.1), 1.6, "W", GREY)
@@ -136,7 +137,7 @@ def over_rank(
         for axes, (title, (y, lines)) in zip(np.atleast_1d(columns), panels.items(), strict=True):
             label(axes, title, "rank", y)
             axes.set_xscale("log", base=2)
-            axes.set_yscale("log", base=2)
+            axes.set_yscale("log")
             for number, (name, values) in enumerate(lines.items()):
                 style = dict(ls=_LINE_STYLES[number % 4], color=_PALETTE[number % 4])
                 axes.plot(ranks, values, marker="o", ms=6, label=name, **style)
@@ -145,7 +146,8 @@ def over_rank(
                     axes.plot([mark], [at], "o", ms=13, mfc="none", mec=RED, mew=2.5)
             axes.set_xticks(ranks, [str(rank) for rank in ranks])
             axes.minorticks_off()
-            axes.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
             if limits is not None:
                 axes.set_ylim(*limits)
         handles, names = axes.get_legend_handles_labels()

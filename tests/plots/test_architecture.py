@@ -95,7 +95,11 @@ def test_the_grid_has_a_cell_for_every_matrix_and_colours_the_adapted_ones():
 
 @pytest.mark.parametrize(
     "adapted, kinds",
-    [((), ["frozen"]), ({(0, "q")}, ["adapted", "frozen"]), ({(0, n) for n in BERT}, ["adapted"])],
+    [
+        ((), ["no adapter"]),
+        ({(0, "q")}, ["adapted", "frozen"]),
+        ({(0, n) for n in BERT}, ["adapted"]),
+    ],
 )
 def test_the_legend_names_the_colours_that_occur(adapted, kinds):
     legend = architecture(BERT, 1, adapted, 8).axes[1].get_legend()

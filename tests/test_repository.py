@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
@@ -18,9 +20,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 def locked_versions() -> dict[str, Version]:
     lines = (ROOT / "requirements.lock").read_text().split()
-    return {
-        name.lower().replace("_", "-"): Version(v) for name, v in (s.split("==") for s in lines)
-    }
+    return {canonicalize_name(name): Version(v) for name, v in (s.split("==") for s in lines)}
 
 
 def declared() -> list[Requirement]:
@@ -30,8 +30,21 @@ def declared() -> list[Requirement]:
 
 @pytest.mark.parametrize("requirement", declared(), ids=lambda r: r.name)
 def test_the_lock_pins_a_version_that_the_project_allows(requirement):
-    locked = locked_versions()[requirement.name.lower().replace("_", "-")]
+    locked = locked_versions()[canonicalize_name(requirement.name)]
     assert locked in requirement.specifier
+
+
+def test_the_lock_pins_whatever_its_packages_need():
+    """torch aside, whose needs depend on the build that was installed."""
+    locked = locked_versions()
+    missing = {
+        f"{needed.name}, which {name} needs"
+        for name in locked.keys() - {"torch"}
+        for needed in map(Requirement, requires(name) or ())
+        if needed.marker is None or needed.marker.evaluate({"extra": ""})
+        if canonicalize_name(needed.name) not in locked
+    }
+    assert not missing
 
 
 def test_the_lock_pins_torch_without_a_build_tag():

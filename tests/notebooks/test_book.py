@@ -70,6 +70,21 @@ def test_a_warning_stops_the_build(book, tmp_path, monkeypatch):
         book.build(tmp_path / "site", execute=False)
 
 
+def test_a_printed_link_leads_to_the_page(book, tmp_path, monkeypatch):
+    printed = v4.new_output("display_data", {"text/markdown": "[next](02_y.ipynb)"})
+    first = v4.new_notebook(
+        cells=[v4.new_markdown_cell("# One"), v4.new_code_cell("say()", outputs=[printed])],
+        metadata={"language_info": {"name": "python"}},
+    )
+    second = v4.new_notebook(cells=[v4.new_markdown_cell("# Two")])
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(first, tmp_path / "notebooks" / "01_x.ipynb")
+    nbformat.write(second, tmp_path / "notebooks" / "02_y.ipynb")
+    monkeypatch.setattr(book, "ROOT", tmp_path)
+    site = book.build(tmp_path / "site", execute=False).parent
+    assert 'href="02_y.html">next' in (site / "notebooks" / "01_x.html").read_text()
+
+
 def test_a_widget_becomes_a_note_and_other_outputs_stay(book):
     view = v4.new_output("display_data", {book.WIDGET: {"model_id": "x"}, "text/plain": "slider"})
     text = v4.new_output("display_data", {"text/plain": "42"})

@@ -169,6 +169,16 @@ def evaluate_predictions(
     )
 
 
+def compare(name: str, a: Evaluation, other: str, b: Evaluation) -> str:
+    """Two scores in a sentence, in Markdown, that claims no more than their intervals allow."""
+    gap = 100 * (a.accuracy - b.accuracy)
+    if a.interval.overlaps(b.interval):
+        verdict = "the intervals overlap: **no measurable difference**"
+    else:
+        verdict = "the intervals do not meet: **a measurable difference**"
+    return f"{name} against {other}: {gap:+.1f} points; {verdict}."
+
+
 def wilson_interval(correct: int, examples: int) -> Interval:
     """Wilson's 95% interval for a proportion (Wilson 1927), from SciPy."""
     from scipy.stats import binomtest

@@ -34,6 +34,26 @@ def predict_probabilities(
     return probabilities(model, text, batch_size=batch_size)
 
 
+def mean_pooled(
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    *,
+    batch_size: int = 64,
+    max_length: int = 128,
+) -> np.ndarray:
+    """One vector per text: the mean of the last layer's token vectors, padding left out. (N, H)"""
+    text = tokenise(tokenizer, texts, max_length)
+    found = np.empty((len(text), model.config.hidden_size), dtype=np.float32)
+    with torch.inference_mode(), eval_mode(model):
+        for rows in inference_batches(text, batch_size):
+            inputs = {name: tensor.to(model.device) for name, tensor in text.batch(rows).items()}
+            hidden = model.base_model(**inputs).last_hidden_state  # (n, tokens, H)
+            mask = inputs["attention_mask"][:, :, None]  # 1 for a token, 0 for padding
+            found[rows] = ((hidden * mask).sum(dim=1) / mask.sum(dim=1)).cpu().numpy()
+    return found
+
+
 def evaluate(
     model: nn.Module,
     tokenizer: PreTrainedTokenizerBase,

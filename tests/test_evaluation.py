@@ -18,6 +18,7 @@ from lora_lab.evaluation import (
     Interval,
     calibration_bins,
     calibration_error,
+    compare,
     evaluate_predictions,
     wilson_interval,
 )
@@ -271,3 +272,17 @@ def test_labels_and_predictions_that_cannot_be_scored(
 def test_probabilities_that_are_none(probabilities: list, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         evaluate_predictions([0, 1], [0, 1], NAMES, np.array(probabilities))
+
+
+def test_a_comparison_claims_a_difference_only_where_the_intervals_are_apart() -> None:
+    truth = [0, 1] * 50
+
+    def right(count: int) -> Evaluation:
+        return evaluate_predictions(truth, truth[:count] + [1 - y for y in truth[count:]], "ab")
+
+    assert compare("A", right(90), "B", right(88)) == (
+        "A against B: +2.0 points; the intervals overlap: **no measurable difference**."
+    )
+    assert compare("A", right(50), "B", right(90)) == (
+        "A against B: -40.0 points; the intervals do not meet: **a measurable difference**."
+    )

@@ -16,7 +16,12 @@ from transformers import PreTrainedTokenizerFast
 from lora_lab.adapt import LoraConfig, apply_lora, trainable_parameters
 from lora_lab.batches import tokenise
 from lora_lab.models import LoadedModel, load_model
-from lora_lab.prediction import evaluate, evaluate_tokenised, predict_probabilities
+from lora_lab.prediction import (
+    evaluate,
+    evaluate_tokenised,
+    mean_pooled,
+    predict_probabilities,
+)
 
 from .tiny_models import tiny_model
 
@@ -151,3 +156,17 @@ def test_answers_of_a_diverged_model_are_not_scored(loaded: LoadedModel) -> None
         loaded.model.classifier.bias.fill_(float("nan"))
     with pytest.raises(ValueError, match="NaN.*diverged"):
         evaluate(*loaded, data_of(["dull"], [0]))
+
+
+def test_pooling_counts_every_token_once_and_no_padding(loaded: LoadedModel) -> None:
+    """The same as the plain mean of one text after another, which needs no padding."""
+    model, tokenizer = loaded
+    model.train()
+    found = mean_pooled(model, tokenizer, TEXTS, batch_size=3)
+    assert model.training, "left as it was"
+    model.eval()
+    for text, vector in zip(TEXTS, found, strict=True):
+        with torch.no_grad():
+            hidden = model.base_model(**tokenizer(text, return_tensors="pt")).last_hidden_state
+        np.testing.assert_allclose(vector, hidden[0].mean(dim=0), atol=1e-5)
+    assert mean_pooled(model, tokenizer, []).shape == (0, model.config.hidden_size)

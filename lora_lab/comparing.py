@@ -33,15 +33,16 @@ class Difference:
         basis: "mcnemar": one trained model each, McNemar's exact test. "seeds": several seeds
             each, so it holds for the settings. "sentences": several seeds against one, so it
             holds for these trained models only, as "mcnemar" does.
-        sentences: how many sentences the two answered differently, one right and one wrong
-            (for several seeds: differently on the mean).
+        wins, losses: on how many sentences the first is right and the second wrong, and the other
+            way round (for several seeds: is right more often, and less often).
     """
 
     value: float
     interval: Interval
     p_value: float
     basis: Basis
-    sentences: int
+    wins: int
+    losses: int
 
     @property
     def measurable(self) -> bool:
@@ -85,7 +86,7 @@ def interval_over_seeds(accuracies: Sequence[float], examples: int) -> Interval:
     return Interval(max(0.0, float(centre - half)), min(1.0, float(centre + half)))
 
 
-def compare(first: np.ndarray, second: np.ndarray) -> Difference:
+def paired_difference(first: np.ndarray, second: np.ndarray) -> Difference:
     """Compare two settings on the same sentences.
 
     One seed each: McNemar's exact test, a binomial test on the sentences that just one of the two
@@ -127,12 +128,12 @@ def _mcnemar(difference: np.ndarray) -> Difference:
     decided, share = wins + losses, (wins + losses) / len(difference)
     if decided == 0:
         reach = wilson_interval(0, len(difference)).high  # sentences elsewhere might part them
-        return Difference(0.0, Interval(-reach, reach), 1.0, "mcnemar", 0)
+        return Difference(0.0, Interval(-reach, reach), 1.0, "mcnemar", 0, 0)
     test = binomtest(wins, decided, 0.5)
     bounds = test.proportion_ci(LEVEL, method="exact")
     interval = Interval(share * (2 * bounds.low - 1), share * (2 * bounds.high - 1))
     p_value = min(1.0, float(test.pvalue))
-    return Difference(float(difference.mean()), interval, p_value, "mcnemar", decided)
+    return Difference(float(difference.mean()), interval, p_value, "mcnemar", wins, losses)
 
 
 def _crossed(a: np.ndarray, b: np.ndarray) -> Difference:
@@ -158,7 +159,8 @@ def _crossed(a: np.ndarray, b: np.ndarray) -> Difference:
         interval=Interval(value - half, value + half),
         p_value=2 * float(student.sf(abs(value) / error, freedom)),
         basis=basis,
-        sentences=int((difference != 0).sum()),
+        wins=int((difference > 0).sum()),
+        losses=int((difference < 0).sum()),
     )
 
 

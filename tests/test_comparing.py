@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, norm, ttest_ind, ttest_rel
 
-from lora_lab.comparing import compare, interval_over_seeds
+from lora_lab.comparing import interval_over_seeds, paired_difference
 
 SENTENCES = 400
 
@@ -84,17 +84,17 @@ answers = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size
 @given(answers)
 def test_two_models_are_compared_by_the_binomial_sum_over_sentences_that_part_them(pairs):
     first, second = np.array(pairs).T
-    found = compare(first, second)
+    found = paired_difference(first, second)
     wins, losses = int((first & ~second).sum()), int((second & ~first).sum())
     tail = sum(comb(wins + losses, k) for k in range(min(wins, losses) + 1)) / 2 ** (wins + losses)
     assert found.p_value == pytest.approx(min(1.0, 2 * tail))
     assert found.value == pytest.approx((wins - losses) / len(pairs))
-    assert found.basis == "mcnemar" and found.sentences == wins + losses
+    assert found.basis == "mcnemar" and (found.wins, found.losses) == (wins, losses)
 
 
 @given(answers)
 def test_the_interval_leaves_out_0_just_when_the_difference_is_measurable(pairs):
-    found = compare(*np.array(pairs).T)
+    found = paired_difference(*np.array(pairs).T)
     assert found.measurable == (not found.interval.low <= 0 <= found.interval.high)
     assert -1 <= found.interval.low <= found.value <= found.interval.high <= 1
 
@@ -102,7 +102,7 @@ def test_the_interval_leaves_out_0_just_when_the_difference_is_measurable(pairs)
 @given(answers)
 def test_the_other_way_round_the_sign_changes_and_nothing_else(pairs):
     first, second = np.array(pairs).T
-    there, back = compare(first, second), compare(second, first)
+    there, back = paired_difference(first, second), paired_difference(second, first)
     assert back.value == pytest.approx(-there.value)
     assert back.p_value == pytest.approx(there.p_value)
     assert back.interval.low == pytest.approx(-there.interval.high)
@@ -113,7 +113,7 @@ def test_a_paired_comparison_sees_what_two_intervals_hide():
     second = np.arange(1000) < 800  # right on the same sentences, but for twenty
     intervals = [interval_over_seeds([right.mean()], 1000) for right in (first, second)]
     assert intervals[0].overlaps(intervals[1])
-    assert compare(first, second).measurable
+    assert paired_difference(first, second).measurable
 
 
 # ------------------------------------------------------------------ several seeds
@@ -128,7 +128,7 @@ def test_equal_settings_are_told_apart_in_5_of_100_cases_at_most(seeds, spread):
     for _ in range(repeats):
         difficulty = generator.normal(1.2, 1, SENTENCES)
         first, second = (trained(generator, k, difficulty, spread) for k in seeds)
-        measurable += compare(first, second).measurable
+        measurable += paired_difference(first, second).measurable
     assert measurable / repeats <= 0.06
 
 
@@ -136,7 +136,7 @@ def test_a_real_difference_is_found():
     generator = np.random.default_rng(1)
     difficulty = generator.normal(1.0, 1, 2000)
     better = trained(generator, 5, difficulty + 0.4, 0.05)
-    found = compare(better, trained(generator, 5, difficulty, 0.05))
+    found = paired_difference(better, trained(generator, 5, difficulty, 0.05))
     assert found.measurable and found.value > 0 and found.basis == "seeds"
     assert found.interval.low > 0
 
@@ -145,7 +145,7 @@ def test_without_spread_between_seeds_it_is_the_paired_t_test():
     generator = np.random.default_rng(2)
     difficulty = generator.normal(0.5, 1, 300)
     first, second = (trained(generator, 1, difficulty, 0) for _ in range(2))
-    found = compare(np.repeat(first, 2, axis=0), np.repeat(second, 2, axis=0))
+    found = paired_difference(np.repeat(first, 2, axis=0), np.repeat(second, 2, axis=0))
     referee = ttest_rel(first[0].astype(float), second[0].astype(float))
     assert found.p_value == pytest.approx(referee.pvalue)
     low, high = referee.confidence_interval()
@@ -156,7 +156,7 @@ def test_with_sentences_in_plenty_only_the_seeds_count_as_in_welchs_t_test():
     place = np.random.default_rng(4).random(20_000)
     accuracies = (0.6, 0.7, 0.75, 0.8, 0.9), (0.55, 0.6, 0.65, 0.85)
     first, second = (np.array([place < share for share in side]) for side in accuracies)
-    found = compare(first, second)
+    found = paired_difference(first, second)
     referee = ttest_ind(first.mean(axis=1), second.mean(axis=1), equal_var=False)
     bounds = referee.confidence_interval()
     assert found.p_value == pytest.approx(referee.pvalue, rel=0.02)
@@ -166,20 +166,20 @@ def test_with_sentences_in_plenty_only_the_seeds_count_as_in_welchs_t_test():
 def test_a_single_seed_on_one_side_is_said():
     generator = np.random.default_rng(3)
     right = trained(generator, 4, generator.normal(1, 1, 200), 0.3)
-    assert compare(right[0], right[1]).basis == "mcnemar"
-    assert compare(right[:1], right[1:]).basis == "sentences"
-    assert compare(right[:2], right[2:]).basis == "seeds"
+    assert paired_difference(right[0], right[1]).basis == "mcnemar"
+    assert paired_difference(right[:1], right[1:]).basis == "sentences"
+    assert paired_difference(right[:2], right[2:]).basis == "seeds"
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_the_same_answers_are_no_difference_and_opposite_ones_are(seeds):
     right = np.ones((seeds, 30), dtype=bool)
-    same = compare(right, right)
+    same = paired_difference(right, right)
     assert not same.measurable and same.value == 0
     assert same.interval.low < 0 < same.interval.high, "other sentences might part them"
-    assert compare(right, ~right).measurable
+    assert paired_difference(right, ~right).measurable
 
 
 def test_answers_to_different_sentences_are_refused():
     with pytest.raises(ValueError, match="same sentences"):
-        compare(np.ones(10, bool), np.ones(11, bool))
+        paired_difference(np.ones(10, bool), np.ones(11, bool))

@@ -13,7 +13,7 @@ from lora_lab.counting import Blueprint
 from lora_lab.dashboard import (
     blueprint_picture,
     budget_form,
-    code,
+    code_tabs,
     counts,
     export,
     fitting,
@@ -229,7 +229,7 @@ def _table(frame: pd.DataFrame, name: str) -> None:
 
 
 def _code(what: Asked, drawn: Blueprint, counted: Count) -> None:
-    st.header(t("budget.code.title"), anchor=False)
+    st.header(t("common.code.title"), anchor=False)
     trained = counts.as_trained(what, drawn)
     if trained != what:
         number = counts.counted(trained).adapter_parameters
@@ -237,7 +237,4 @@ def _code(what: Asked, drawn: Blueprint, counted: Count) -> None:
         st.caption(t(f"budget.code.fused_{key}", number=f"{number:,}"))
     source = json.loads(what.config) if what.model == PASTED else what.model
     lora = trained.lora(state.values()["alpha"])
-    ours, pefts = st.tabs(["lora_lab", "PEFT"])
-    ours.code(code.lora_lab_code(source, lora, head=what.head))
-    pefts.code(code.peft_code(drawn, source, lora, head=what.head))
-    st.caption(t("budget.code.caption"))
+    code_tabs.show(drawn, source, lora, head=what.head)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from lora_lab.comparing import Difference, compare
+from lora_lab.comparing import Difference, paired_difference
 from lora_lab.dashboard import wording
 from lora_lab.dashboard.language import t
 from lora_lab.evaluation import Interval
@@ -36,7 +36,7 @@ def verdict(first: Any, second: Any, runs: pd.DataFrame) -> Verdict:
     right = [right_answers(runs[runs["id"].isin(row.members)]) for row in (first, second)]
     if any(answers is None for answers in right):
         return _by_intervals(first.test - second.test, a.overlaps(b), names)
-    found = compare(*right)
+    found = paired_difference(*right)
     key = "none"
     if found.measurable:
         key = "better" if found.value > 0 else "worse"

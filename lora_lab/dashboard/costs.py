@@ -8,6 +8,7 @@ import streamlit as st
 
 from lora_lab.adapt import apply_two_sided, trainable_parameters
 from lora_lab.architectures import configuration, on_meta_device
+from lora_lab.cost import size
 from lora_lab.counting import Count, Memory, count
 from lora_lab.dashboard import wording
 from lora_lab.dashboard.language import t
@@ -66,20 +67,20 @@ def figures(cost: Cost, method: str) -> str:
             t("train.cost.every_one"),
             t("train.cost.of", number=f"{cost.parameters:,}"),
             t("train.cost.whole_model"),
-            t("train.cost.of_which_adam", size=wording.size(memory.optimizer)),
+            t("train.cost.of_which_adam", size=size(memory.optimizer)),
         )
     else:
         beside = (
             t("train.cost.full", number=f"{every:,}"),
             t("train.cost.of", number=f"{cost.parameters:,}"),
-            t("train.cost.full", number=wording.size(counted.model_file_bytes())),
-            t("train.cost.full", number=wording.size(counted.full_memory.total)),
+            t("train.cost.full", number=size(counted.model_file_bytes())),
+            t("train.cost.full", number=size(counted.full_memory.total)),
         )
     numbers = (
         f"{cost.trainable:,}",
         wording.share(cost.share),
-        wording.size(cost.file),
-        wording.size(memory.total),
+        size(cost.file),
+        size(memory.total),
     )
     labels = (t(f"train.cost.{what}") for what in ("trainable", "share", "file", "memory"))
     cells = (
@@ -94,7 +95,7 @@ def caption(cost: Cost) -> str:
     memory = cost.memory
     return t(
         "train.cost.caption",
-        weights=wording.size(memory.weights),
-        gradients=wording.size(memory.gradients),
-        moments=wording.size(memory.optimizer),
+        weights=size(memory.weights),
+        gradients=size(memory.gradients),
+        moments=size(memory.optimizer),
     )

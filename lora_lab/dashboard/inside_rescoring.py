@@ -9,11 +9,11 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from lora_lab.comparing import paired_difference
 from lora_lab.dashboard import anatomy, export, inside_charts, language, state, trained, wording
 from lora_lab.dashboard.language import t
 from lora_lab.dashboard.trained import Score, Scores
 from lora_lab.evaluation import Evaluation
-from lora_lab.paired import paired_change
 from lora_lab.runs import Run
 from lora_lab.spectra import share_kept
 
@@ -52,14 +52,14 @@ def _result(run: Run, scores: Scores, keep: int, times: float) -> None:
             st.markdown(t("inside.rescored.unchanged"))
         return
     before, after = _scored(scores, scores.rank, 1.0), _scored(scores, keep, times)
-    change = paired_change(scores.labels, before.answers, after.answers)
+    change = paired_difference(after.answers == scores.labels, before.answers == scores.labels)
     verdict = "none"
     if change.measurable:
-        verdict = "better" if change.gained > change.lost else "worse"
+        verdict = "better" if change.value > 0 else "worse"
     p = "< 0.001" if change.p_value < 0.001 else f"= {change.p_value:.3f}"
     with _metric(after.evaluation, before.evaluation):
         st.markdown(t(f"inside.rescored.verdict.{verdict}"))
-        st.markdown(t("inside.rescored.paired", gained=change.gained, lost=change.lost, p=p))
+        st.markdown(t("inside.rescored.paired", gained=change.wins, lost=change.losses, p=p))
         if change.measurable and after.evaluation.interval.overlaps(before.evaluation.interval):
             st.caption(t("inside.rescored.sharper"))
         if keep == 0 or times == 0:

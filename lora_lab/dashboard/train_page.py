@@ -10,7 +10,9 @@ import streamlit as st
 from lora_lab import jobs
 from lora_lab.checkpoints import StorageError
 from lora_lab.dashboard import (
+    code_tabs,
     costs,
+    counts,
     folders,
     form,
     language,
@@ -39,7 +41,8 @@ def show() -> None:
     values = state.values()
     try:
         configs = [_fitting(config) for config in settings.run_configs(values)]
-        cost = costs.cost_of(configs[0], _classes(values["data"]))
+        classes = _classes(values["data"])
+        cost = costs.cost_of(configs[0], classes)
     except ValueError as error:
         st.error(wording.plain(str(error)))
         return
@@ -50,6 +53,8 @@ def show() -> None:
     dark = st.context.theme.type == "dark"
     st.html(picture.network(configs[0], cost.counted, settings.LAYERS, dark))
     st.caption(picture.caption(configs[0]))
+    if configs[0].method == "lora" and classes == 2 and not state.presenting():
+        _code(configs[0])  # its head, like most, tells two classes apart
     st.header(t("train.bought"), anchor=False)
     _run()
 
@@ -98,6 +103,12 @@ def _expected(configs: list[RunConfig]) -> str:
     key = "train.expected.alike" if expected.alike else "train.expected.method"
     seconds = expected.seconds * len(configs)
     return t(key, duration=wording.duration(seconds), count=expected.runs)
+
+
+def _code(config: RunConfig) -> None:
+    with st.expander(t("common.code.title"), icon=":material/code:"):
+        drawn = counts.blueprint(config.model, "")
+        code_tabs.show(drawn, config.model, config.lora, head=True)
 
 
 def _start(configs: list[RunConfig]) -> None:

@@ -21,14 +21,6 @@ def share(value: float) -> str:
     return f"{100 * value:.3g}%"
 
 
-def size(number: int) -> str:
-    """Bytes in decimal units."""
-    for unit, one in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if number >= one:
-            return f"{number / one:,.1f} {unit}"
-    return f"{number} B"
-
-
 def duration(seconds: float) -> str:
     """A time as one would say it: to 5 seconds below two minutes, to minutes beyond ten."""
     if seconds < 10:

@@ -11,8 +11,8 @@ from streamlit.testing.v1 import AppTest
 
 from lora_lab.adapt import adapted_layers, disabled
 from lora_lab.adapter_files import load_adapted_model
+from lora_lab.comparing import paired_difference
 from lora_lab.dashboard import inside_rescoring, trained
-from lora_lab.paired import paired_change
 from lora_lab.prediction import evaluate, predict_probabilities
 from lora_lab.rescoring import changed_update
 from lora_lab.runs import read_run
@@ -115,8 +115,10 @@ def test_a_cut_is_scored_at_once_and_compared_sentence_by_sentence(page, folder,
         expected = evaluate(model, tokenizer, data)
         after = predict_probabilities(model, tokenizer, data["text"]).argmax(axis=1)
     assert page.metric[0].value == f"{100 * expected.accuracy:.1f}%"
-    change = paired_change(np.asarray(data["label"]), before, after)
-    assert f"{change.gained} answers became right and {change.lost} became wrong" in texts(page)
+    was, now = (np.asarray(data["label"]) == answers for answers in (before, after))
+    gained, lost = (now & ~was).sum(), (was & ~now).sum()
+    assert f"{gained} answers became right and {lost} became wrong" in texts(page)
+    change = paired_difference(now, was)
     verdict = "Measurably" if change.measurable else "No measurable difference"
     assert verdict in texts(page)
     assert f"{100 * expected.interval.low:.1f}" in texts(page)

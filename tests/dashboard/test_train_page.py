@@ -12,8 +12,8 @@ import pytest
 
 from lora_lab import jobs
 from lora_lab.adapt import LoraConfig
-from lora_lab.counting import count
-from lora_lab.dashboard import export, folders, settings, uploads
+from lora_lab.counting import Blueprint, count
+from lora_lab.dashboard import code, export, folders, settings, uploads
 from lora_lab.runs import read_run
 
 from ..data.invented import make_frame
@@ -73,6 +73,17 @@ def test_every_method_has_counts(app, method):
         "two-sided": 2 * counted.adapter_parameters + counted.head_parameters,
     }[method]
     assert f">{expected:,}<" in texts(app)
+
+
+def test_a_choice_can_be_taken_away_as_code(app):
+    open_page(app, rank="4", layers="top:2", targets="q,v")
+    lora = LoraConfig(rank=4, layers="top:2", target_modules=("q", "v"))
+    blocks = [block.value for block in app.code]
+    assert code.lora_lab_code("minilm", lora) in blocks  # that both run: see test_code
+    assert code.peft_code(Blueprint("minilm"), "minilm", lora) in blocks
+    for given in ({"method": "full"}, {"method": "lora", "present": "1"}):
+        open_page(app, **given)
+        assert not any("LoraConfig" in block.value for block in app.code)
 
 
 def test_settings_of_a_hidden_method_come_back(app):

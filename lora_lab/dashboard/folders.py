@@ -8,14 +8,16 @@ import platform
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import streamlit as st
 
 from lora_lab import jobs
-from lora_lab.baselines import evaluate_majority, evaluate_vader, understands
+from lora_lab.baselines import evaluate_majority, evaluate_vader, understands, vader_scores
 from lora_lab.data import EMBEDDED, is_fetched
 from lora_lab.evaluation import Evaluation
 from lora_lab.runs import DataConfig, Run, RunConfig, RunError
 
+HELD_OUT = "validation", "test"
 NEWEST = 200  # runs that are offered to look at
 
 
@@ -64,7 +66,9 @@ def other_seeds(run: Run, others: list[Run]) -> list[Run]:
 
 def comparable(run: Run, others: list[Run]) -> list[Run]:
     """Other finished runs scored on the same test sentences."""
-    return [o for o in others if o.id != run.id and _test_of(o) == _test_of(run)]
+    sentences = run.result.get("test_fingerprint")
+    same = (o for o in others if sentences and o.result.get("test_fingerprint") == sentences)
+    return [other for other in same if other.id != run.id]
 
 
 def baselines(run: Run, split: str) -> dict[str, Evaluation]:
@@ -91,13 +95,18 @@ def _examples(data: str) -> dict[str, int]:
 @st.cache_data(show_spinner=False, max_entries=20)
 def _baselines(config: DataConfig) -> dict[str, dict[str, Evaluation]]:
     data = config.load()
-    methods = {"majority": evaluate_majority}
+    found = {split: {"majority": evaluate_majority(data, split)} for split in HELD_OUT}
     if understands(data["train"].features["label"].names):
-        methods["vader"] = evaluate_vader
-    return {
-        split: {name: evaluate(data, split) for name, evaluate in methods.items()}
-        for split in ("validation", "test")
-    }
+        for split in HELD_OUT:
+            scores = _vader_scores(replace(config, train_size=None), split)
+            found[split]["vader"] = evaluate_vader(data, split, scores)
+    return found
+
+
+@st.cache_data(show_spinner=False, max_entries=20)
+def _vader_scores(config: DataConfig, split: str) -> np.ndarray:
+    """A second's work, done once however many sentences the runs of a class learn from."""
+    return vader_scores(config.load()[split]["text"])
 
 
 def _folders() -> list[Path]:
@@ -139,9 +148,3 @@ def _result_written(folder: Path) -> float:
         return (folder / "status.json").stat().st_mtime * (folder / "result.json").is_file()
     except OSError:
         return 0.0
-
-
-def _test_of(run: Run) -> tuple:
-    """Which sentences the test was: the training subset does not matter."""
-    support = tuple((report.name, report.support) for report in run.test.classes)
-    return run.config.data.name, support

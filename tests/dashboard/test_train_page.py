@@ -79,8 +79,8 @@ def test_a_choice_can_be_taken_away_as_code(app):
     open_page(app, rank="4", layers="top:2", targets="q,v")
     lora = LoraConfig(rank=4, layers="top:2", target_modules=("q", "v"))
     blocks = [block.value for block in app.code]
-    assert code.lora_lab_code("minilm", lora) in blocks  # that both run: see test_code
-    assert code.peft_code(Blueprint("minilm"), "minilm", lora) in blocks
+    assert code.lora_lab_code("minilm", lora).strip() in blocks  # that both run: see test_code
+    assert code.peft_code(Blueprint("minilm"), "minilm", lora).strip() in blocks
     for given in ({"method": "full"}, {"method": "lora", "present": "1"}):
         open_page(app, **given)
         assert not any("LoraConfig" in block.value for block in app.code)

@@ -121,8 +121,7 @@ def legend(names: Iterable[str]) -> str:
     """What each colour means, as HTML: it wraps on a narrow screen, which a chart's does not."""
     swatch = "display:inline-block;width:1em;height:.35em;margin-right:.5em;vertical-align:middle"
     rows = (
-        f'<span style="white-space:nowrap"><span style="{swatch};background:{colour}"></span>'
-        f"{escape(name)}</span>"
+        f'<span><span style="{swatch};background:{colour}"></span>{escape(name)}</span>'
         for name, colour in zip(names, _colours(), strict=False)
     )
     place = "display:flex;flex-wrap:wrap;gap:.2rem 1.4rem"

@@ -132,6 +132,7 @@ def test_what_is_shown_can_be_taken_away(server: tuple[str, Path], page: Page, t
     beginnings = {"CSV": b"\xef\xbb\xbf", "PNG": b"\x89PNG", "SVG": b"<svg"}
     for name in set(PAGES) - {"try_it"}:  # which shows something only once a sentence is typed
         open_page(page, f"{server[0]}{path(name)}?run={LORA}")
+        unfold(page)
         for kind, beginning in beginnings.items():
             button = page.get_by_role("button", name=kind, exact=True).first
             expect(button).to_be_visible(timeout=PATIENCE)
@@ -240,6 +241,13 @@ def open_page(page: Page, address: str) -> None:
     page.goto(address)
     expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=PATIENCE)
     settled(page)
+
+
+def unfold(page: Page) -> None:
+    """Open whatever waits behind a heading."""
+    for heading in reversed(page.locator("details:not([open]) > summary").all()):
+        heading.click()
+    expect(page.locator("details:not([open])")).to_have_count(0, timeout=PATIENCE)
 
 
 def start(page: Page) -> None:

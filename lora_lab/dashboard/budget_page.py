@@ -13,6 +13,7 @@ from lora_lab.counting import Blueprint
 from lora_lab.dashboard import (
     blueprint_picture,
     budget_form,
+    charts,
     code_tabs,
     counts,
     export,
@@ -29,6 +30,12 @@ from lora_lab.pasted import PastedError
 from lora_lab.targets import choose_layers
 
 __all__ = ["SHEET", "show"]
+
+# Offered to those who have no config.json at hand: k and v have fewer rows than q here.
+EXAMPLE = dict(
+    model_type="llama", hidden_size=2048, intermediate_size=8192, num_hidden_layers=16,
+    num_attention_heads=32, num_key_value_heads=8, vocab_size=128256,
+)  # fmt: skip
 
 
 def show() -> None:
@@ -68,6 +75,7 @@ def _nothing_pasted() -> None:
         st.error(refused)
     else:
         st.info(t("budget.config.empty"))
+        st.code(json.dumps(EXAMPLE, indent=1), language="json")
 
 
 def _why_not(what: Asked, error: ValueError) -> str:
@@ -97,7 +105,8 @@ def _figures(counted: Count) -> None:
         f"<div>{t(f'budget.figure.{key}', number=other)}</div></div>"
         for name, number, key, other in cells
     )
-    st.html(f'<div class="figures">{html}</div>')
+    long = " long" if max(len(number) for _, number, _, _ in cells) > 11 else ""
+    st.html(f'<div class="figures{long}">{html}</div>')
     parts = dict(
         adapter=f"{counted.adapter_parameters:,}", head=f"{counted.head_parameters:,}",
         half=size(counted.adapter_file_bytes("float16", head=True)),
@@ -136,11 +145,13 @@ def _memory(counted: Count) -> None:
     parts = {part: t(f"budget.memory.{part}") for part in memory_chart.PARTS}
     axis = t("budget.memory.axis", unit="{unit}")
     dark = st.context.theme.type == "dark"
-    chart = memory_chart.memory_chart(memories, parts, axis, dark)
-    st.vega_lite_chart(chart)
+    st.vega_lite_chart(
+        memory_chart.memory_chart(memories, parts, axis, dark, letters=charts.letters())
+    )
     st.caption(t("budget.memory.caption", ratio=wording.number(round(_ratio(counted), 1))))
     if not state.presenting():
-        export.figure(chart, "budget-memory")
+        # A file's ground is white, whatever the visitor's theme.
+        export.figure(memory_chart.memory_chart(memories, parts, axis, False), "budget-memory")
 
 
 def _ratio(counted: Count) -> float:
@@ -163,9 +174,12 @@ def _network(what: Asked, drawn: Blueprint, counted: Count) -> None:
         ),
     )
     dark = st.context.theme.type == "dark"
-    st.html(blueprint_picture.network(kinds, what.rank, drawn.blocks, words, dark))
-    thick = blueprint_picture.thicker_than_to_scale(kinds, what.rank)
-    st.caption(t("budget.picture.caption") + (" " + t("budget.picture.thick") if thick else ""))
+    width = blueprint_picture.NARROW if state.presenting() else blueprint_picture.WIDTH
+    st.html(blueprint_picture.network(kinds, what.rank, drawn.blocks, words, dark, width))
+    caption = t("budget.picture.caption")
+    if blueprint_picture.thicker_than_to_scale(kinds, what.rank, width):
+        caption = t("common.then", first=caption, second=t("budget.picture.thick"))
+    st.caption(caption)
 
 
 def _drawn(what: Asked, drawn: Blueprint, counted: Count) -> list[Drawn]:
@@ -204,7 +218,7 @@ def _paper_rows() -> None:
         frame = pd.DataFrame(
             [
                 {
-                    t("budget.paper.model"): row.model,
+                    t("budget.paper.model"): t(f"budget.model.option.{row.model}"),
                     "r": row.rank,
                     t("budget.paper.matrices"): row.matrices,
                     "d": row.width,

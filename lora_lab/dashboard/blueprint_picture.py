@@ -56,7 +56,7 @@ def network(
     image = b64encode(svg(kinds, rank, layers, words, dark, width).encode()).decode()
     label = escape(words["description"], quote=True)
     return (
-        '<div style="overflow-x: auto"><img class="network" style="min-width: 30rem" '
+        '<div style="overflow-x: auto"><img class="network" style="min-width: 510px" '
         f'alt="{label}" src="data:image/svg+xml;base64,{image}"></div>'
     )
 

@@ -52,7 +52,7 @@ def memory_chart(
         type="quantitative",
         stack="zero",
         title=axis.format(unit=unit),
-        scale=dict(domain=[0, 1.4 * most / one], nice=False),  # room for the total
+        scale=dict(domain=[0, 1.35 * most / one], nice=False),  # room for the total
         axis=dict(
             tickCount=4, labelFontSize=letters, titleFontSize=letters, titleFontWeight="normal"
         ),
@@ -84,6 +84,4 @@ def memory_chart(
             x=dict(field="size", type="quantitative"), y=y, text=dict(field="text", type="nominal")
         ),
     )
-    # The legend begins below the names and not at the axis: on a phone it needs that room.
-    top = dict(layout=dict(top=dict(anchor="start", bounds="full")))
-    return dict(layer=[bars, text], height=dict(step=52), config=dict(legend=top))
+    return dict(layer=[bars, text], height=dict(step=52))

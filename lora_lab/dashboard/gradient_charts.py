@@ -12,7 +12,7 @@ from lora_lab.dashboard.charts import BLUE, SKY, VERMILLION
 from lora_lab.derivations.referees import DifferenceErrors
 
 # In sizes of a letter: width and height of a cell, and room for the name above, in one line.
-CELL, NARROWEST = (2.6, 2.2), 11.5
+CELL, NARROWEST = (2.8, 2.2), 11.5
 FLOOR = 1e-16  # a logarithmic axis has no zero, and float64 near 1 has nothing below this
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pandas as pd
 import streamlit as st
@@ -56,13 +57,10 @@ def entries(heard: Hearing, variable: str) -> None:
     st.caption(t("gradients.entries.caption"))
     if state.presenting():
         return
-    # A file's ground is white, whatever the visitor's theme.
-    drawn = {
-        t(f"gradients.referee.{name}"): gradient_charts.entries_chart(frame, largest, titles, False)
-        for name, frame in frames.items()
-    }
-    picture = gradient_charts.beside(drawn, gradient_charts.entries_width(frames["closed form"]))
+    named = {t(f"gradients.referee.{name}"): frame for name, frame in frames.items()}
     table = pd.concat([frame.assign(by=name) for name, frame in frames.items()])
+    # A file's ground is white, whatever the visitor's theme.
+    picture = partial(gradient_charts.beside, named, largest, titles)
     export.both(picture, table, f"entries {heard.trial.derivation.key} {variable}")
 
 
@@ -85,7 +83,7 @@ def curve(heard: Hearing, variable: str) -> None:
     st.markdown(text)
     if not state.presenting():
         export.both(
-            gradient_charts.errors_chart(errors, titles, False, wrong=wrong),
+            partial(gradient_charts.errors_chart, errors, titles, dark=False, wrong=wrong),
             gradient_charts.errors_frame(errors),
             f"step size {heard.trial.derivation.key} {variable}",
         )

@@ -32,9 +32,14 @@ def entries_width(frame: pd.DataFrame, letters: int = 14) -> int:
     return round(letters * max(NARROWEST, CELL[0] * int(frame["column"].max())))
 
 
-def beside(charts: Mapping[str, alt.LayerChart], width: int) -> alt.HConcatChart:
+def beside(
+    frames: Mapping[str, pd.DataFrame], largest: float, titles: dict[str, str]
+) -> alt.HConcatChart:
     """The entries by each referee in one picture, with their names above."""
-    return alt.hconcat(*(c.properties(width=width, title=name) for name, c in charts.items()))
+    charts = {name: entries_chart(frame, largest, titles, False) for name, frame in frames.items()}
+    return alt.hconcat(
+        *(c.properties(width=entries_width(frames[n]), title=n) for n, c in charts.items())
+    )
 
 
 def entries_chart(

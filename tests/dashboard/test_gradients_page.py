@@ -193,8 +193,8 @@ def test_entries_side_by_side_become_one_picture():
     values = torch.tensor([[1.0, -2.0]])
     frame = gradient_charts.entries_frame(values, values > 0)
     titles = dict(row="row", column="column", value="value")
-    chart = gradient_charts.entries_chart(frame, 2.0, titles, dark=False)
-    drawing = export.picture(gradient_charts.beside({"One": chart, "Other": chart}, 160), "svg")
+    picture = gradient_charts.beside({"One": frame, "Other": frame}, 2.0, titles)
+    drawing = export.picture(picture, "svg")
     assert b"One" in drawing and b"Other" in drawing
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, MARGIN = 760, 4
+WIDTH, NARROW, MARGIN = 760, 560, 4  # a narrow drawing is shown as wide: its letters are larger
 TALLEST = 230  # of the block's drawing
 GAP, ABOVE = 12, 24  # between two matrices; room for a name above each
 LETTER, LONGEST = 7.8, 14  # width of one letter of a name; letters of a name that are written
@@ -39,45 +39,60 @@ class Drawn:
     adapted: Collection[int]
 
 
-def network(kinds: Sequence[Drawn], rank: int, layers: int, words: dict[str, str], dark: bool):
+def network(
+    kinds: Sequence[Drawn],
+    rank: int,
+    layers: int,
+    words: dict[str, str],
+    dark: bool,
+    width: int = WIDTH,
+) -> str:
     """The picture as an HTML element: an image, since Streamlit takes bare SVG out of HTML.
 
     Args:
         words: "block", "layers" (headings) and "description" (for those who do not see it).
+        width: in the drawing's own units, in which its letters are 14 high.
     """
-    image = b64encode(svg(kinds, rank, layers, words, dark).encode()).decode()
+    image = b64encode(svg(kinds, rank, layers, words, dark, width).encode()).decode()
     label = escape(words["description"], quote=True)
     return (
-        '<div style="overflow-x: auto"><img class="network" style="min-width: 30rem" '
+        '<div style="overflow-x: auto"><img class="network" style="min-width: 510px" '
         f'alt="{label}" src="data:image/svg+xml;base64,{image}"></div>'
     )
 
 
-def svg(kinds: Sequence[Drawn], rank: int, layers: int, words: dict[str, str], dark: bool) -> str:
-    unit = scale(kinds)
+def svg(
+    kinds: Sequence[Drawn],
+    rank: int,
+    layers: int,
+    words: dict[str, str],
+    dark: bool,
+    width: int = WIDTH,
+) -> str:
+    unit = scale(kinds, width)
     parts, bottom = _block(kinds, rank, unit, words["block"])
-    below, height = _layers(kinds, layers, bottom + 28, words["layers"])
+    below, height = _layers(kinds, layers, bottom + 28, words["layers"], width)
     # Okabe and Ito's blue; on dark ground a lighter one, so that thin strips are seen.
     style = _STYLE.replace("BLUE", "#3A9BDC" if dark else "#0072B2")
     style = style.replace("INK", "#e8e6e3" if dark else "#2d2b29")
-    box = f'viewBox="0 0 {WIDTH} {height:g}" width="{2 * WIDTH}" height="{2 * height:g}"'
+    box = f'viewBox="0 0 {width} {height:g}" width="{2 * width}" height="{2 * height:g}"'
     body = "".join(parts + below)
     return f'<svg xmlns="http://www.w3.org/2000/svg" {box}><style>{style}</style>{body}</svg>'
 
 
-def scale(kinds: Sequence[Drawn]) -> float:
+def scale(kinds: Sequence[Drawn], room: int = WIDTH) -> float:
     """Units of the drawing per row or column of a matrix: the same for all of them."""
     low, high = 0.0, TALLEST / max(kind.shape[0] for kind in kinds)
     for _ in range(30):  # a narrow matrix takes the room of its name, so no formula: halve
         middle = (low + high) / 2
         _, width, height = _arranged(kinds, middle)
-        fits = width <= WIDTH and height <= TALLEST + ABOVE * len(kinds) / BESIDE
+        fits = width <= room and height <= TALLEST + ABOVE * len(kinds) / BESIDE
         low, high = (middle, high) if fits else (low, middle)
     return low
 
 
-def thicker_than_to_scale(kinds: Sequence[Drawn], rank: int) -> bool:
-    return rank * scale(kinds) < THINNEST
+def thicker_than_to_scale(kinds: Sequence[Drawn], rank: int, width: int = WIDTH) -> bool:
+    return rank * scale(kinds, width) < THINNEST
 
 
 def _arranged(
@@ -148,11 +163,11 @@ def _matrix(kind: Drawn, rank: int, unit: float, middle: float, top: float) -> l
 
 
 def _layers(
-    kinds: Sequence[Drawn], layers: int, top: float, heading: str
+    kinds: Sequence[Drawn], layers: int, top: float, heading: str, width: int
 ) -> tuple[list[str], float]:
     """One row per kind of matrix, one cell per block; returns where the drawing ends."""
     left = max(LETTER * max(len(_short(kind.name)) for kind in kinds) + 14, 40)
-    wide = min(WIDEST_CELL, (WIDTH - left - MARGIN) / layers)
+    wide = min(WIDEST_CELL, (width - left - MARGIN) / layers)
     cell = max(wide - 2, 0.75 * wide)
     parts, y = [_text(escape(heading), 0, top)], top + 14
     for kind in kinds:

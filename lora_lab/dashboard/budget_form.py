@@ -14,7 +14,7 @@ from lora_lab.dashboard.budget_sheet import PASTED, SHEET
 from lora_lab.dashboard.kinds import ALL
 from lora_lab.dashboard.language import t
 from lora_lab.pasted import PastedError
-from lora_lab.targets import ALL_LINEAR
+from lora_lab.targets import ALL_LINEAR, choose_layers
 
 _TEXT, _SHOWN = "budget.pasted", "budget.pasted shown"
 
@@ -115,7 +115,9 @@ def _layers(blocks: int) -> None:
     end, _, number = value.partition(":")
     kind = end if number or value == ALL else "range"
     half = max(1, blocks // 2)
-    first = {ALL: ALL, "top": f"top:{half}", "bottom": f"bottom:{half}", "range": f"{half}-{half}"}
+    present = choose_layers(value, blocks)  # a range begins as what is adapted already
+    as_range = f"{present[0]}-{present[-1]}"
+    first = {ALL: ALL, "top": f"top:{half}", "bottom": f"bottom:{half}", "range": as_range}
     common = dict(disabled=state.is_fixed("layers"))
     key = _bind("layers", kind)
     st.pills(

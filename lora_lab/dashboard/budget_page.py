@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 
-import pandas as pd
 import streamlit as st
 
-from lora_lab import paper
 from lora_lab.cost import Count, size
 from lora_lab.counting import Blueprint
 from lora_lab.dashboard import (
     blueprint_picture,
     budget_form,
+    budget_tables,
+    charts,
     code_tabs,
     counts,
     export,
@@ -29,6 +29,12 @@ from lora_lab.pasted import PastedError
 from lora_lab.targets import choose_layers
 
 __all__ = ["SHEET", "show"]
+
+# Offered to those who have no config.json at hand: k and v have fewer rows than q here.
+EXAMPLE = dict(
+    model_type="llama", hidden_size=2048, intermediate_size=8192, num_hidden_layers=16,
+    num_attention_heads=32, num_key_value_heads=8, vocab_size=128256,
+)  # fmt: skip
 
 
 def show() -> None:
@@ -54,12 +60,12 @@ def show() -> None:
         st.error(_why_not(what, error))
         return
     _figures(counted)
-    _paper_says(what, counted)
+    budget_tables.paper_says(what, counted)
     _memory(counted)
     _network(what, drawn, counted)
     if not state.presenting():
-        _matrices(what, drawn, counted)
-        _paper_rows()
+        budget_tables.matrices(counted)
+        budget_tables.paper_rows()
         _code(what, drawn, counted)
 
 
@@ -68,6 +74,7 @@ def _nothing_pasted() -> None:
         st.error(refused)
     else:
         st.info(t("budget.config.empty"))
+        st.code(json.dumps(EXAMPLE, indent=1), language="json")
 
 
 def _why_not(what: Asked, error: ValueError) -> str:
@@ -97,7 +104,8 @@ def _figures(counted: Count) -> None:
         f"<div>{t(f'budget.figure.{key}', number=other)}</div></div>"
         for name, number, key, other in cells
     )
-    st.html(f'<div class="figures">{html}</div>')
+    long = " long" if max(len(number) for _, number, _, _ in cells) > 11 else ""
+    st.html(f'<div class="figures{long}">{html}</div>')
     parts = dict(
         adapter=f"{counted.adapter_parameters:,}", head=f"{counted.head_parameters:,}",
         half=size(counted.adapter_file_bytes("float16", head=True)),
@@ -107,40 +115,19 @@ def _figures(counted: Count) -> None:
     st.caption(t(f"budget.caption.{with_head}", **parts))
 
 
-def _paper_says(what: Asked, counted: Count) -> None:
-    """Beside a row of the paper: whether its number follows from its formula."""
-    for row in paper.ROWS:
-        shown = (what.model, what.rank, what.targets, what.layers)
-        if shown == (row.model, row.rank, paper.TARGETS, "all"):
-            text = t(f"budget.paper.{'agrees' if row.agrees else 'differs'}", **_of(row))
-            (st.info if row.agrees else st.warning)(text)
-    if counted.note:
-        st.caption(t("budget.paper.apart"))
-
-
-def _of(row: paper.Row) -> dict[str, str]:
-    return dict(
-        table=str(row.table),
-        printed=row.printed,
-        rounded=row.rounded,
-        matrices=f"{row.matrices:,}",
-        width=f"{row.width:,}",
-        rank=str(row.rank),
-        exact=f"{row.by_formula:,}",
-    )
-
-
 def _memory(counted: Count) -> None:
     st.header(t("budget.memory.title"), anchor=False)
     memories = {"LoRA": counted.lora_memory, t("budget.memory.full"): counted.full_memory}
     parts = {part: t(f"budget.memory.{part}") for part in memory_chart.PARTS}
     axis = t("budget.memory.axis", unit="{unit}")
     dark = st.context.theme.type == "dark"
-    chart = memory_chart.memory_chart(memories, parts, axis, dark)
-    st.vega_lite_chart(chart)
+    st.vega_lite_chart(
+        memory_chart.memory_chart(memories, parts, axis, dark, letters=charts.letters())
+    )
     st.caption(t("budget.memory.caption", ratio=wording.number(round(_ratio(counted), 1))))
     if not state.presenting():
-        export.figure(chart, "budget-memory")
+        # A file's ground is white, whatever the visitor's theme.
+        export.figure(memory_chart.memory_chart(memories, parts, axis, False), "budget-memory")
 
 
 def _ratio(counted: Count) -> float:
@@ -163,9 +150,12 @@ def _network(what: Asked, drawn: Blueprint, counted: Count) -> None:
         ),
     )
     dark = st.context.theme.type == "dark"
-    st.html(blueprint_picture.network(kinds, what.rank, drawn.blocks, words, dark))
-    thick = blueprint_picture.thicker_than_to_scale(kinds, what.rank)
-    st.caption(t("budget.picture.caption") + (" " + t("budget.picture.thick") if thick else ""))
+    width = blueprint_picture.NARROW if state.presenting() else blueprint_picture.WIDTH
+    st.html(blueprint_picture.network(kinds, what.rank, drawn.blocks, words, dark, width))
+    caption = t("budget.picture.caption")
+    if blueprint_picture.thicker_than_to_scale(kinds, what.rank, width):
+        caption = t("common.then", first=caption, second=t("budget.picture.thick"))
+    st.caption(caption)
 
 
 def _drawn(what: Asked, drawn: Blueprint, counted: Count) -> list[Drawn]:
@@ -179,53 +169,6 @@ def _drawn(what: Asked, drawn: Blueprint, counted: Count) -> list[Drawn]:
             adapted = [number for number in blocks if number in chosen] if kind.adapted else []
             kinds.append(Drawn(fitting.short_name(kind.name, drawn), kind.shape, blocks, adapted))
     return kinds
-
-
-def _matrices(what: Asked, drawn: Blueprint, counted: Count) -> None:
-    with st.expander(t("budget.matrices.title")):
-        frame = pd.DataFrame(
-            [
-                {
-                    t("budget.matrices.name"): kind.name,
-                    t("budget.matrices.shape"): "{:,} × {:,}".format(*kind.shape),
-                    t("budget.matrices.adapted"): f"{kind.adapted} / {kind.in_model}",
-                    t("budget.matrices.each"): kind.adapter_parameters,
-                    t("budget.matrices.together"): kind.adapter_parameters * kind.adapted,
-                }
-                for kind in counted.matrices
-            ]
-        )
-        _table(frame, "budget-matrices")
-
-
-def _paper_rows() -> None:
-    with st.expander(t("budget.paper.title")):
-        st.markdown(t("budget.paper.formula"))
-        frame = pd.DataFrame(
-            [
-                {
-                    t("budget.paper.model"): row.model,
-                    "r": row.rank,
-                    t("budget.paper.matrices"): row.matrices,
-                    "d": row.width,
-                    t("budget.paper.exact"): row.by_formula,
-                    t("budget.paper.printed"): f"{row.printed} M",
-                    t("budget.paper.verdict"): t("budget.paper.yes")
-                    if row.agrees
-                    else t("budget.paper.no", rounded=row.rounded),
-                }
-                for row in paper.ROWS
-            ]
-        )
-        _table(frame, "lora-paper")
-
-
-def _table(frame: pd.DataFrame, name: str) -> None:
-    """The rows with thousands apart, and a button that takes them away."""
-    grouped = st.column_config.NumberColumn(format="localized")
-    numbers = frame.select_dtypes("number").columns
-    st.dataframe(frame, hide_index=True, column_config=dict.fromkeys(numbers, grouped))
-    export.table(frame, name)
 
 
 def _code(what: Asked, drawn: Blueprint, counted: Count) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pandas as pd
 import streamlit as st
 import torch
 
-from lora_lab.dashboard import export, gradient_charts, hearing, state
+from lora_lab.dashboard import charts, export, gradient_charts, hearing, state, wording
 from lora_lab.dashboard.hearing import DIFFERENCES, QUICK, SYMBOLIC, Case, Hearing
 from lora_lab.dashboard.language import t
 from lora_lab.derivations.referees import VALUE, WRONG, Finding
@@ -26,6 +27,8 @@ def verdicts(case: Case, heard: Hearing) -> None:
 
 
 def export_findings(case: Case, heard: Hearing) -> None:
+    if state.presenting():
+        return
     fields = ("variable", "referee", "verdict", "largest_difference", "scale")
     rows = [{name: getattr(finding, name) for name in fields} for finding in heard.findings]
     export.table(pd.DataFrame(rows), f"gradients {case.derivation} {case.mistake}")
@@ -41,46 +44,56 @@ def entries(heard: Hearing, variable: str) -> None:
     largest = max(float(values.abs().max()) for values, _ in panels.values())
     titles = {name: t(f"gradients.entries.{name}") for name in ("row", "column", "value")}
     frames = {name: gradient_charts.entries_frame(*panel) for name, panel in panels.items()}
-    dark = st.context.theme.type == "dark"
+    dark, letters = st.context.theme.type == "dark", charts.letters()
     row = st.container(horizontal=True, vertical_alignment="bottom")
     for name, frame in frames.items():
         referee = t(f"gradients.referee.{name}")
-        with row.container(width=gradient_charts.entries_width(frame)):
+        with row.container(width=gradient_charts.entries_width(frame, letters)):
             st.markdown(f"**{referee}**")
             st.altair_chart(
-                gradient_charts.entries_chart(frame, largest, titles, dark),
+                gradient_charts.entries_chart(frame, largest, titles, dark, letters),
                 alt=t("gradients.entries.alt", referee=referee),
             )
     st.caption(t("gradients.entries.caption"))
-    table = pd.concat([frame.assign(of=name) for name, frame in frames.items()])
-    export.table(table, f"entries {heard.trial.derivation.key} {variable}")
+    if state.presenting():
+        return
+    named = {t(f"gradients.referee.{name}"): frame for name, frame in frames.items()}
+    table = pd.concat([frame.assign(by=name) for name, frame in frames.items()])
+    # A file's ground is white, whatever the visitor's theme.
+    picture = partial(gradient_charts.beside, named, largest, titles)
+    export.both(picture, table, f"entries {heard.trial.derivation.key} {variable}")
 
 
 def curve(heard: Hearing, variable: str) -> None:
     """The error of central differences over the step, and why it looks as it does."""
     errors = heard.trial.errors(variable, heard.answers[DIFFERENCES][variable])
     titles = {name: t(f"gradients.curve.{name}") for name in ("step", "error")}
-    dark = st.context.theme.type == "dark"
-    chart = gradient_charts.errors_chart(errors, titles, dark)
-    st.altair_chart(chart, alt=t("gradients.curve.heading"))
-    if heard.finding(DIFFERENCES, variable).verdict == WRONG:
+    wrong = heard.finding(DIFFERENCES, variable).verdict == WRONG
+    dark, letters = st.context.theme.type == "dark", charts.letters()
+    st.altair_chart(
+        gradient_charts.errors_chart(errors, titles, dark, wrong=wrong, letters=letters),
+        alt=t("gradients.curve.heading"),
+    )
+    if wrong:
         text = t("gradients.curve.wrong", least=_difference(min(errors.errors)))
     elif hearing.is_loss(heard.trial.derivation):
         text = t("gradients.curve.loss", best=_difference(errors.best_step))
     else:
-        text = t("gradients.curve.layer")
+        text = t("gradients.curve.layer", best=_difference(errors.best_step))
     st.markdown(text)
-    name = f"step size {heard.trial.derivation.key} {variable}"
-    with st.container(horizontal=True, horizontal_alignment="distribute"):
-        export.table(gradient_charts.errors_frame(errors), name)
-        export.figure(chart, name)
+    if not state.presenting():
+        export.both(
+            partial(gradient_charts.errors_chart, errors, titles, dark=False, wrong=wrong),
+            gradient_charts.errors_frame(errors),
+            f"step size {heard.trial.derivation.key} {variable}",
+        )
 
 
 def _sentence(case: Case, heard: Hearing) -> None:
     """What came of it, in words."""
     asked_all = SYMBOLIC in heard.answers
     if heard.objectors:
-        names = _listed([t(f"gradients.referee.{name}") for name in heard.objectors])
+        names = _listed([t(f"gradients.in_words.{name}") for name in heard.objectors])
         variables = _listed([_name_of(v) for v in heard.wrong_variables])
         st.error(t("gradients.verdict.wrong", referees=names, variables=variables))
     elif case.planted:
@@ -96,7 +109,12 @@ def _table(heard: Hearing) -> pd.DataFrame:
     rows = []
     for name in dict.fromkeys(finding.variable for finding in heard.findings):
         found = {referee: heard.finding(referee, name) for referee in (*QUICK, SYMBOLIC)}
-        cells = {t(f"gradients.referee.{r}"): _cell(f) for r, f in found.items()}
+        cells = {
+            t(f"gradients.referee.{r}"): _cell(f)
+            if r in heard.answers
+            else t("gradients.table.not_asked")
+            for r, f in found.items()
+        }
         rows.append({t("gradients.table.variable"): _name_of(name)} | cells)
     return pd.DataFrame(rows)
 
@@ -112,8 +130,8 @@ def _difference(number: float) -> str:
     if not math.isfinite(number):
         return "–"  # there was nothing to compare
     if number == 0 or number >= 0.01:
-        return f"{number:.2g}"
-    return f"{number:.0e}".replace("-", "−")  # where a line may not break
+        return wording.number(float(f"{number:.2g}"))
+    return f"{number:.0e}".replace("e-0", "e-").replace("-", "−")  # where a line may not break
 
 
 def _name_of(variable: str) -> str:

@@ -28,7 +28,11 @@ def table(frame: pd.DataFrame, name: str) -> None:
 
 
 def figure(shown: Any, name: str) -> None:
-    """Buttons for a chart (Altair or Vega-Lite) or a matplotlib figure as PNG and as SVG."""
+    """Buttons for a chart (Altair or Vega-Lite) or a matplotlib figure as PNG and as SVG.
+
+    Args:
+        shown: the figure, or a function that makes it when someone clicks.
+    """
     with st.container(horizontal=True, horizontal_alignment="right", gap="small"):
         for kind, mime in (("png", "image/png"), ("svg", "image/svg+xml")):
             _button(kind.upper(), lambda kind=kind: picture(shown, kind), name, mime)
@@ -75,6 +79,8 @@ def csv(frame: pd.DataFrame) -> bytes:
 
 def picture(shown: Any, kind: str) -> bytes:
     """A chart (Altair or Vega-Lite) or a matplotlib figure as the bytes of a PNG or SVG file."""
+    if isinstance(shown, Callable):
+        shown = shown()
     if isinstance(shown, dict):
         shown = alt.Chart.from_dict(shown)
     if isinstance(shown, alt.TopLevelMixin):

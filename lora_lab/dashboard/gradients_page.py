@@ -65,7 +65,7 @@ def show() -> None:
     _choose_mistake(case)
     heard = _hear(case)
     st.header(t("gradients.entries.heading"), anchor=False)
-    variable = _choose_variable(case)
+    variable = _choose_variable(case, heard)
     evidence.entries(heard, variable)
     st.header(t("gradients.curve.heading"), anchor=False)
     evidence.curve(heard, variable)
@@ -80,7 +80,7 @@ def _formula(case: Case) -> None:
     lines = (*derivation.tex.where, *derivation.tex.gradients.values())
     aligned = r" \\[6pt] ".join(line.replace("=", "&=", 1) for line in lines)
     # Beside each other where there is room, else below one another.
-    with st.container(horizontal=True, vertical_alignment="center", gap="xlarge"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         st.latex(derivation.tex.forward, width="content")
         st.latex(rf"\begin{{aligned}} {aligned} \end{{aligned}}", width="content")
     st.caption(_about(derivation, case))
@@ -110,11 +110,12 @@ def _plant(name: str) -> None:
     state.replace(state.values() | {"mistake": name} | where)
 
 
-def _choose_variable(case: Case) -> str:
-    """Which gradient is looked at closely: the chosen one, else the derivation's last."""
+def _choose_variable(case: Case, heard: Hearing) -> str:
+    """Which gradient is looked at closely: the chosen one, else a wrong one, else the last."""
     variables = find(case.derivation).variables
+    wrong = [name for name in heard.wrong_variables if name in variables]
     wanted = state.values()["variable"]
-    shown = wanted if wanted in variables else variables[-1]
+    shown = wanted if wanted in variables else (*wrong, variables[-1])[0]
     _pick(_VARIABLE, variables, shown, take=lambda name: state.change("variable", name))
     return shown
 

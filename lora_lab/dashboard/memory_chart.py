@@ -12,11 +12,14 @@ from lora_lab.cost import Memory, size
 
 PARTS = ("weights", "gradients", "optimizer")
 _UNITS = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0))
-_FONT = dict(labelFontSize=14, titleFontSize=14, titleFontWeight="normal")
 
 
 def memory_chart(
-    memories: Mapping[str, Memory], parts: Mapping[str, str], axis: str, dark: bool
+    memories: Mapping[str, Memory],
+    parts: Mapping[str, str],
+    axis: str,
+    dark: bool,
+    letters: int = 14,
 ) -> dict[str, Any]:
     """The chart.
 
@@ -24,6 +27,7 @@ def memory_chart(
         memories: by the names that stand beside the bars.
         parts: what "weights", "gradients" and "optimizer" are called in the legend.
         axis: title of the axis, in which {unit} is replaced.
+        letters: their size in pixels.
     """
     most = max(memory.total for memory in memories.values())
     unit, one = next((name, bytes_) for name, bytes_ in _UNITS if most >= bytes_)
@@ -41,22 +45,24 @@ def memory_chart(
         type="nominal",
         sort=None,
         title=None,
-        axis=dict(labelFontSize=14, labelLimit=220, ticks=False, domain=False),
+        axis=dict(labelFontSize=letters, labelLimit=220, ticks=False, domain=False),
     )
     x = dict(
         field="size",
         type="quantitative",
         stack="zero",
         title=axis.format(unit=unit),
-        scale=dict(domain=[0, 1.2 * most / one], nice=False),
-        axis=dict(tickCount=5, **_FONT),
+        scale=dict(domain=[0, 1.35 * most / one], nice=False),  # room for the total
+        axis=dict(
+            tickCount=4, labelFontSize=letters, titleFontSize=letters, titleFontWeight="normal"
+        ),
     )
     colours = ["#8A8A8A", "#E69F00", "#56B4E9" if dark else "#0072B2"]  # two of Okabe and Ito's
     colour = dict(
         field="part",
         type="nominal",
         scale=dict(domain=[parts[part] for part in PARTS], range=colours),
-        legend=dict(orient="top", title=None, labelFontSize=14, labelLimit=300),
+        legend=dict(orient="top", title=None, labelFontSize=letters, labelLimit=300),
     )
     tips = [
         dict(field="method", type="nominal", title=" "),
@@ -73,7 +79,7 @@ def memory_chart(
     ink = "#e8e6e3" if dark else "#2d2b29"
     text = dict(
         data=dict(values=totals),
-        mark=dict(type="text", align="left", dx=7, fontSize=15, color=ink),
+        mark=dict(type="text", align="left", dx=7, fontSize=letters + 1, color=ink),
         encoding=dict(
             x=dict(field="size", type="quantitative"), y=y, text=dict(field="text", type="nominal")
         ),

@@ -16,6 +16,7 @@ _ALWAYS = """
   background: var(--page, transparent)}
 .figures {display: grid; grid-template-columns: repeat(auto-fit, minmax(8.6rem, 1fr));
   gap: .6rem .5rem}
+.figures.long {grid-template-columns: repeat(auto-fit, minmax(12.6rem, 1fr))}
 .figures > div {border-left: 4px solid #0072B2; padding-left: .6rem; line-height: 1.35}
 .figures > div > div {font-size: .86rem; white-space: nowrap}
 .figures > div > .value {font-size: 1.6rem; font-weight: 600; font-variant-numeric: tabular-nums}

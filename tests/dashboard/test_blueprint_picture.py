@@ -56,14 +56,15 @@ def test_thin_strips_stay_visible_and_it_is_said():
 
 
 @pytest.mark.parametrize("layers", [1, 6, 96, 200])
-def test_every_layer_has_a_cell_inside_the_picture(layers):
-    text = picture.svg(bert(layers, adapted=(0,)), 8, layers, WORDS, dark=True)
+@pytest.mark.parametrize("width", [picture.WIDTH, picture.NARROW])
+def test_every_layer_has_a_cell_inside_the_picture(layers, width):
+    text = picture.svg(bert(layers, adapted=(0,)), 8, layers, WORDS, True, width)
     paths = re.findall(r'<path class="(\w+)" d="([^"]*)"', text)
     starts = [(role, re.findall(r"M([\d.]+) ", d)) for role, d in paths]
     counts = {"trained": 0, "frozen": 0}
     for role, each in starts:
         counts[role] += len(each)
-        assert all(float(x) < picture.WIDTH for x in each)
+        assert all(float(x) < width for x in each)
     assert counts == {"trained": 2, "frozen": 4 * layers - 2}
     assert len(text) < 60_000
 

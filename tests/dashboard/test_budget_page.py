@@ -84,6 +84,14 @@ def test_layers_from_either_end(page, end):
     assert page.slider(key=f"budget.layers.{end}.24").value == 24
 
 
+def test_a_range_begins_as_the_layers_that_are_chosen(page):
+    open_page(page, layers="bottom:2")
+    page.pills(key="budget.layers").set_value("range")
+    again(page)
+    assert page.slider(key="budget.layers.range.6").value == (0, 1)
+    says(page, count("minilm", LoraConfig(layers="0-1")))
+
+
 def test_settings_fit_when_the_architecture_changes_and_come_back(page):
     open_page(page, model="gpt3-175b", targets="qkv,down", layers="top:90")
     says(page, count("gpt3-175b", LoraConfig(target_modules="qkv,down", layers="top:90")))
@@ -142,6 +150,9 @@ def paste(app: AppTest, text: str) -> AppTest:
 def test_a_pasted_configuration_is_counted_and_becomes_part_of_the_link(page):
     open_page(page, model="pasted")
     assert "Ctrl+Enter" in page.info[0].value
+    [example] = [shown.value for shown in page.code if shown.language == "json"]
+    paste(page, example)
+    assert address(page)["config"] and not page.error
     paste(page, json.dumps(TINY | {"auto_map": {"AutoModel": "evil.Evil"}}, indent=2))
     says(page, count(TINY, LoraConfig()))
     link = address(page)
@@ -209,6 +220,10 @@ def test_every_language(page, chosen, model):
     open_page(page, model=model, lang=chosen, targets="q,v", rank="4")
     assert (language.catalogue()["budget.title"][chosen]) == page.title[0].value
     assert not page.error
+
+
+def test_every_architecture_has_a_name_to_read():
+    assert {f"budget.model.option.{name}" for name in ARCHITECTURES} <= set(language.catalogue())
 
 
 def test_presenters_see_numbers_and_pictures_without_code_and_tables(page):

@@ -40,3 +40,4 @@ def test_no_cell_becomes_a_formula(text):
 def test_a_figure_becomes_both_kinds_of_picture(make):
     assert export.picture(make(), "png").startswith(b"\x89PNG\r\n")
     assert b"<svg" in export.picture(make(), "svg")
+    assert b"<svg" in export.picture(make, "svg")  # made only when it is asked for

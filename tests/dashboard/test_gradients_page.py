@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import streamlit as st
+import torch
 from streamlit.testing.v1 import AppTest
 
-from lora_lab.dashboard import hearing
+from lora_lab.dashboard import export, gradient_charts, hearing
 from lora_lab.dashboard.gradients_page import SHEET
 from lora_lab.dashboard.hearing import NONE, Case
 from lora_lab.dashboard.language import LANGUAGES, catalogue
@@ -100,6 +101,7 @@ def test_sympy_is_asked_only_when_someone_asks(monkeypatch):
     monkeypatch.setitem(referees.REFEREES, "symbolic", count)
     app = open_page(**TINY)
     assert not asked
+    assert set(app.table[0].value["SymPy"]) == {says("table.not_asked")}
     ask_sympy(app)
     assert len(asked) == 1
     assert verdicts(app)["A", "symbolic"] == "exact"
@@ -182,6 +184,27 @@ def test_another_variable_can_be_looked_at_and_is_in_the_address():
     assert app.pills(key="variable").value == "z"
 
 
+def test_a_mistake_elsewhere_shows_a_gradient_that_is_wrong():
+    app = plant(open_page(**TINY), "article-product-rule")  # which has no A
+    assert verdicts(app)[app.pills(key="variable").value, "autograd"] == "wrong"
+
+
+def test_entries_side_by_side_become_one_picture():
+    values = torch.tensor([[1.0, -2.0]])
+    frame = gradient_charts.entries_frame(values, values > 0)
+    titles = dict(row="row", column="column", value="value")
+    picture = gradient_charts.beside({"One": frame, "Other": frame}, 2.0, titles)
+    drawing = export.picture(picture, "svg")
+    assert b"One" in drawing and b"Other" in drawing
+
+
+@pytest.mark.parametrize("wrong", [True, False])
+def test_a_wrong_gradient_has_no_best_step(wrong):
+    errors = referees.DifferenceErrors((1e-1, 1e-2), (1.0, 0.5))
+    chart = gradient_charts.errors_chart(errors, dict(step="s", error="e"), False, wrong=wrong)
+    assert chart.data["best"].tolist() == [False, not wrong]
+
+
 def test_only_the_sizes_that_a_derivation_has_are_asked_for():
     sizes = {"examples", "inputs", "outputs", "rank", "classes"}
     for key, expected in {
@@ -238,7 +261,9 @@ def test_presenters_see_fewer_words_and_the_same_verdicts():
     app = open_page(present="1")
     assert says("lead") not in written(app)
     assert "seed" not in {widget.key for widget in app.number_input}
-    assert verdicts(app) == verdicts(open_page())
+    everything = open_page()
+    assert verdicts(app) == verdicts(everything)
+    assert everything.get("download_button") and not app.get("download_button")
 
 
 def test_every_derivation_mistake_and_referee_has_its_words():
@@ -249,5 +274,6 @@ def test_every_derivation_mistake_and_referee_has_its_words():
         assert f"gradients.mistake.option.{mistake.name}" in keys
         assert f"gradients.mistake.why.{mistake.name}" in keys
         assert find(find_mistake(mistake.name).derivation)
-    assert {f"gradients.referee.{name}" for name in referees.REFEREES} <= keys
+    for where in ("referee", "in_words"):
+        assert {f"gradients.{where}.{name}" for name in referees.REFEREES} <= keys
     assert {f"gradients.verdict_name.{verdict}" for verdict in VERDICTS} <= keys

@@ -9,6 +9,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from lora_lab.dashboard import state
 from lora_lab.dashboard.charts import BLUE, SKY, VERMILLION, letters
 from lora_lab.dashboard.language import t
 
@@ -29,13 +30,13 @@ def by_layer(frame: pd.DataFrame, measure: str, dark: bool) -> alt.LayerChart | 
         x=alt.X(
             "layer:O",
             title=t("inside.layers.layer"),
-            axis=alt.Axis(orient="top", labelAngle=0, ticks=False, domain=False, **_type()),
+            axis=alt.Axis(orient="top", labelAngle=0, **_cells()),
         ),
         y=alt.Y(
             "matrix:N",
             sort=list(dict.fromkeys(frame["matrix"])),
             title=None,
-            axis=alt.Axis(ticks=False, domain=False, **_type()),
+            axis=alt.Axis(**_cells()),
         ),
         tooltip=tips,
     )
@@ -88,7 +89,7 @@ def spectrum(update: np.ndarray, base: np.ndarray | None, dark: bool) -> tuple[a
                 alt.Tooltip("value:Q", format=".3g", title=t("inside.spectrum.value")),
             ],
         )
-        .properties(height=280)
+        .properties(height=_height())
     )
     return chart, frame
 
@@ -98,7 +99,8 @@ def similarity(grid: np.ndarray, across: str, down: str) -> tuple[alt.Chart, pd.
     rows, columns = grid.shape
     i, j = np.meshgrid(np.arange(1, rows + 1), np.arange(1, columns + 1), indexing="ij")
     frame = pd.DataFrame({"i": i.ravel(), "j": j.ravel(), "phi": grid.ravel()})
-    step = float(np.clip(290 / max(rows, columns), 4, 36))  # fits on a phone
+    room, largest = (480, 60) if state.presenting() else (290, 36)  # 290 fits on a phone
+    step = float(np.clip(room / max(rows, columns), 4, largest))
     chart = (
         alt.Chart(frame)
         .mark_rect()
@@ -157,7 +159,12 @@ def of_cuts(
         strokeDash=[7, 5], strokeWidth=2, color=VERMILLION
     )
     level = rule.encode(y=alt.Y("level:Q", scale=scale))
-    return (level + whiskers + line + points).properties(height=280)
+    return (level + whiskers + line + points).properties(height=_height())
+
+
+def _height() -> int:
+    """Larger letters take room from the curves."""
+    return 400 if state.presenting() else 280
 
 
 def _decades(low: float, high: float) -> list[float]:
@@ -171,7 +178,7 @@ def _sparse(count: int) -> alt.Axis:
     """At most some sixteen numbers along an axis, 1 and the last among them."""
     every = max(1, count // 16)
     values = [1, *range(every, count + 1, every)] if every > 1 else list(range(1, count + 1))
-    return alt.Axis(values=values, labelAngle=0, ticks=False, domain=False, **_type())
+    return alt.Axis(values=values, labelAngle=0, **_cells())
 
 
 def _legend(title: str | None = None, **more: Any) -> alt.Legend:
@@ -184,6 +191,11 @@ def _legend(title: str | None = None, **more: Any) -> alt.Legend:
 def _type() -> dict[str, Any]:
     """Letters along an axis."""
     return dict(labelFontSize=letters(), titleFontSize=letters(), titleFontWeight="normal")
+
+
+def _cells() -> dict[str, Any]:
+    """An axis along cells: letters in the middle of each, and no line."""
+    return _type() | dict(ticks=False, domain=False, labelFlush=False)
 
 
 def _blue(dark: bool) -> str:

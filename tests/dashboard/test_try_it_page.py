@@ -210,7 +210,7 @@ def test_an_unknown_head_only_run_is_told(page):
 def test_it_speaks_chinese(page):
     open_page(page, text=TYPED, lang="zh")
     assert page.title[0].value.startswith("试一试")
-    assert cells(page)[0][-2] == ["只训练分类头"]
+    assert cells(page)[0][-2] == ["仅分类头"]
 
 
 @given(st.text(max_size=4000))

@@ -14,6 +14,7 @@ from lora_lab.dashboard.charts import BLUE, SKY, VERMILLION, letters
 from lora_lab.dashboard.language import t
 
 _FORMATS = {"relative": ".1%", "norm": ".2f", "effective": ".1f"}
+_WIDTH = 720  # of a file that someone saves; on the page a chart is as wide as there is room
 _MOST_COLUMNS = 12  # with a number in each cell
 
 
@@ -44,14 +45,14 @@ def by_layer(frame: pd.DataFrame, measure: str, dark: bool) -> alt.LayerChart | 
     cells = base.mark_rect().encode(color=alt.Color(f"{measure}:Q", scale=scale, legend=None))
     height = alt.Step(letters() + 20)
     if frame["layer"].nunique() > _MOST_COLUMNS:
-        return cells.properties(height=height)
+        return cells.properties(width=_WIDTH, height=height)
     on_strong, on_pale = ("#0b1a24", "#e8e6e3") if dark else ("#ffffff", "#2d2b29")
     is_strong = alt.datum[measure] > (0.6 if dark else 0.8) * largest
     numbers = base.mark_text(fontSize=letters()).encode(
         text=alt.Text(f"{measure}:Q", format=shown),
         color=alt.condition(is_strong, alt.value(on_strong), alt.value(on_pale)),
     )
-    return (cells + numbers).properties(height=height)
+    return (cells + numbers).properties(width=_WIDTH, height=height)
 
 
 def spectrum(update: np.ndarray, base: np.ndarray | None, dark: bool) -> tuple[alt.Chart, Any]:
@@ -73,7 +74,7 @@ def spectrum(update: np.ndarray, base: np.ndarray | None, dark: bool) -> tuple[a
                 "i:Q",
                 title=t("inside.spectrum.index"),
                 scale=alt.Scale(domain=[0.5, len(update) + 0.5], nice=False),
-                axis=alt.Axis(tickMinStep=1, format="d", **_type()),
+                axis=_counted(1, len(update)),
             ),
             y=alt.Y(
                 "value:Q",
@@ -89,7 +90,7 @@ def spectrum(update: np.ndarray, base: np.ndarray | None, dark: bool) -> tuple[a
                 alt.Tooltip("value:Q", format=".3g", title=t("inside.spectrum.value")),
             ],
         )
-        .properties(height=_height())
+        .properties(width=_WIDTH, height=_height())
     )
     return chart, frame
 
@@ -129,7 +130,7 @@ def of_cuts(
         "rank:Q",
         title=t("inside.rescored.axis"),
         scale=alt.Scale(domain=[-0.5, float(frame["trained"].max()) + 0.5], nice=False),
-        axis=alt.Axis(tickMinStep=1, format="d", **_type()),
+        axis=_counted(0, int(frame["trained"].max())),
     )
     scale = alt.Scale(domain=reach, nice=False, zero=False)
     y = alt.Y(
@@ -159,7 +160,7 @@ def of_cuts(
         strokeDash=[7, 5], strokeWidth=2, color=VERMILLION
     )
     level = rule.encode(y=alt.Y("level:Q", scale=scale))
-    return (level + whiskers + line + points).properties(height=_height())
+    return (level + whiskers + line + points).properties(width=_WIDTH, height=_height())
 
 
 def _height() -> int:
@@ -172,6 +173,12 @@ def _decades(low: float, high: float) -> list[float]:
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
     return [tick for tick in ticks if low <= tick <= high]
+
+
+def _counted(first: int, last: int) -> alt.Axis:
+    """Whole numbers only: some versions of Vega would write halves as if they were whole."""
+    step = max(1, (last - first + 1) // 16)
+    return alt.Axis(values=list(range(first, last + 1, step)), format="d", **_type())
 
 
 def _sparse(count: int) -> alt.Axis:

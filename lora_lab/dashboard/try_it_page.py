@@ -183,7 +183,7 @@ def _spreadsheet(rows: list[dict], probabilities, names: Sequence[str]) -> pd.Da
     frame = pd.DataFrame(rows)
     frame["label"] = [names[label] for label in frame["label"]]
     for index, name in enumerate(names):
-        frame[f"P({name})"] = probabilities[:, index].round(4)
+        frame[f"P({name})"] = probabilities[:, index].astype(float).round(4)
     return frame
 
 

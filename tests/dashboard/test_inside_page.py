@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 
 import numpy as np
@@ -12,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from lora_lab.adapt import adapted_layers, disabled
 from lora_lab.adapter_files import load_adapted_model
 from lora_lab.comparing import paired_difference
-from lora_lab.dashboard import inside_rescoring, trained
+from lora_lab.dashboard import export, inside_charts, inside_rescoring, trained
 from lora_lab.prediction import evaluate, predict_probabilities
 from lora_lab.rescoring import changed_update
 from lora_lab.runs import read_run
@@ -211,6 +212,15 @@ def test_a_cut_that_changes_no_answer_says_so(page, folder, monkeypatch):
     assert "No measurable difference" in texts(page)
     assert "Not one answer became right or wrong" in texts(page)
     assert page.metric[0].delta == "±0.0 points"
+
+
+def test_a_saved_spectrum_is_wide_and_counts_in_whole_numbers():
+    chart, _ = inside_charts.spectrum(np.array([2.0, 0.1]), None, dark=False)
+    svg = export.picture(chart, "svg").decode()
+    [box] = re.findall(r'viewBox="0 0 (\d+)', svg)
+    assert int(box) > 600
+    numbers = re.findall(r">(\d+)</text>", svg)
+    assert numbers.count("1") <= 2 and numbers.count("2") <= 2 and "3" not in numbers
 
 
 def test_all_directions_are_called_all_in_an_address(page):

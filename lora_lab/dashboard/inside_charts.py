@@ -111,7 +111,7 @@ def similarity(grid: np.ndarray, across: str, down: str) -> tuple[alt.Chart, pd.
             color=alt.Color(
                 "phi:Q",
                 scale=alt.Scale(domain=[0, 1], scheme="viridis"),
-                legend=_legend("φ(i, j)", format=".1f", gradientLength=200),
+                legend=_legend("φ(i, j)", format=".1f", gradientLength=14 * letters()),
             ),
             tooltip=["i", "j", alt.Tooltip("phi:Q", format=".3f", title="φ(i, j)")],
         )

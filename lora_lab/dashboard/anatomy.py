@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lora_lab.dashboard import trained
+from lora_lab.dashboard.language import t
 from lora_lab.models import ModelError
 from lora_lab.runs import Run
 from lora_lab.spectra import Relation, Update, base_weights, read_updates, relation
@@ -59,6 +60,12 @@ def singular_values(run: Run, place: str) -> tuple[np.ndarray, np.ndarray | None
     update = updates(run)[place]
     base = _base_singular_values(run.config.model, update.name)
     return update.svd.S.numpy(), None if base is None else base[: update.rank]
+
+
+def spoken(place: str) -> str:
+    """ "5.v" in words; a place that is a module's whole name stays as it is."""
+    layer, _, matrix = place.partition(".")
+    return t("inside.matrix.option", layer=layer, matrix=matrix) if layer.isdigit() else place
 
 
 @st.cache_resource(show_spinner=False, max_entries=12)

@@ -9,10 +9,12 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from lora_lab.dashboard import state
 from lora_lab.dashboard.charts import BLUE, SKY, VERMILLION, letters
 from lora_lab.dashboard.language import t
 
 _FORMATS = {"relative": ".1%", "norm": ".2f", "effective": ".1f"}
+_WIDTH = 720  # of a file that someone saves; on the page a chart is as wide as there is room
 _MOST_COLUMNS = 12  # with a number in each cell
 
 
@@ -29,13 +31,13 @@ def by_layer(frame: pd.DataFrame, measure: str, dark: bool) -> alt.LayerChart | 
         x=alt.X(
             "layer:O",
             title=t("inside.layers.layer"),
-            axis=alt.Axis(orient="top", labelAngle=0, ticks=False, domain=False, **_type()),
+            axis=alt.Axis(orient="top", labelAngle=0, **_cells()),
         ),
         y=alt.Y(
             "matrix:N",
             sort=list(dict.fromkeys(frame["matrix"])),
             title=None,
-            axis=alt.Axis(ticks=False, domain=False, **_type()),
+            axis=alt.Axis(**_cells()),
         ),
         tooltip=tips,
     )
@@ -43,14 +45,14 @@ def by_layer(frame: pd.DataFrame, measure: str, dark: bool) -> alt.LayerChart | 
     cells = base.mark_rect().encode(color=alt.Color(f"{measure}:Q", scale=scale, legend=None))
     height = alt.Step(letters() + 20)
     if frame["layer"].nunique() > _MOST_COLUMNS:
-        return cells.properties(height=height)
+        return cells.properties(width=_WIDTH, height=height)
     on_strong, on_pale = ("#0b1a24", "#e8e6e3") if dark else ("#ffffff", "#2d2b29")
     is_strong = alt.datum[measure] > (0.6 if dark else 0.8) * largest
     numbers = base.mark_text(fontSize=letters()).encode(
         text=alt.Text(f"{measure}:Q", format=shown),
         color=alt.condition(is_strong, alt.value(on_strong), alt.value(on_pale)),
     )
-    return (cells + numbers).properties(height=height)
+    return (cells + numbers).properties(width=_WIDTH, height=height)
 
 
 def spectrum(update: np.ndarray, base: np.ndarray | None, dark: bool) -> tuple[alt.Chart, Any]:
@@ -72,7 +74,7 @@ def spectrum(update: np.ndarray, base: np.ndarray | None, dark: bool) -> tuple[a
                 "i:Q",
                 title=t("inside.spectrum.index"),
                 scale=alt.Scale(domain=[0.5, len(update) + 0.5], nice=False),
-                axis=alt.Axis(tickMinStep=1, format="d", **_type()),
+                axis=_counted(1, len(update)),
             ),
             y=alt.Y(
                 "value:Q",
@@ -88,7 +90,7 @@ def spectrum(update: np.ndarray, base: np.ndarray | None, dark: bool) -> tuple[a
                 alt.Tooltip("value:Q", format=".3g", title=t("inside.spectrum.value")),
             ],
         )
-        .properties(height=280)
+        .properties(width=_WIDTH, height=_height())
     )
     return chart, frame
 
@@ -98,7 +100,8 @@ def similarity(grid: np.ndarray, across: str, down: str) -> tuple[alt.Chart, pd.
     rows, columns = grid.shape
     i, j = np.meshgrid(np.arange(1, rows + 1), np.arange(1, columns + 1), indexing="ij")
     frame = pd.DataFrame({"i": i.ravel(), "j": j.ravel(), "phi": grid.ravel()})
-    step = float(np.clip(290 / max(rows, columns), 4, 36))  # fits on a phone
+    room, largest = (480, 60) if state.presenting() else (290, 36)  # 290 fits on a phone
+    step = float(np.clip(room / max(rows, columns), 4, largest))
     chart = (
         alt.Chart(frame)
         .mark_rect()
@@ -108,7 +111,7 @@ def similarity(grid: np.ndarray, across: str, down: str) -> tuple[alt.Chart, pd.
             color=alt.Color(
                 "phi:Q",
                 scale=alt.Scale(domain=[0, 1], scheme="viridis"),
-                legend=_legend("φ(i, j)", format=".1f", gradientLength=200),
+                legend=_legend("φ(i, j)", format=".1f", gradientLength=14 * letters()),
             ),
             tooltip=["i", "j", alt.Tooltip("phi:Q", format=".3f", title="φ(i, j)")],
         )
@@ -127,7 +130,7 @@ def of_cuts(
         "rank:Q",
         title=t("inside.rescored.axis"),
         scale=alt.Scale(domain=[-0.5, float(frame["trained"].max()) + 0.5], nice=False),
-        axis=alt.Axis(tickMinStep=1, format="d", **_type()),
+        axis=_counted(0, int(frame["trained"].max())),
     )
     scale = alt.Scale(domain=reach, nice=False, zero=False)
     y = alt.Y(
@@ -157,7 +160,12 @@ def of_cuts(
         strokeDash=[7, 5], strokeWidth=2, color=VERMILLION
     )
     level = rule.encode(y=alt.Y("level:Q", scale=scale))
-    return (level + whiskers + line + points).properties(height=280)
+    return (level + whiskers + line + points).properties(width=_WIDTH, height=_height())
+
+
+def _height() -> int:
+    """Larger letters take room from the curves."""
+    return 400 if state.presenting() else 280
 
 
 def _decades(low: float, high: float) -> list[float]:
@@ -167,11 +175,17 @@ def _decades(low: float, high: float) -> list[float]:
     return [tick for tick in ticks if low <= tick <= high]
 
 
+def _counted(first: int, last: int) -> alt.Axis:
+    """Whole numbers only: some versions of Vega would write halves as if they were whole."""
+    step = max(1, (last - first + 1) // 16)
+    return alt.Axis(values=list(range(first, last + 1, step)), format="d", **_type())
+
+
 def _sparse(count: int) -> alt.Axis:
     """At most some sixteen numbers along an axis, 1 and the last among them."""
     every = max(1, count // 16)
     values = [1, *range(every, count + 1, every)] if every > 1 else list(range(1, count + 1))
-    return alt.Axis(values=values, labelAngle=0, ticks=False, domain=False, **_type())
+    return alt.Axis(values=values, labelAngle=0, **_cells())
 
 
 def _legend(title: str | None = None, **more: Any) -> alt.Legend:
@@ -184,6 +198,11 @@ def _legend(title: str | None = None, **more: Any) -> alt.Legend:
 def _type() -> dict[str, Any]:
     """Letters along an axis."""
     return dict(labelFontSize=letters(), titleFontSize=letters(), titleFontWeight="normal")
+
+
+def _cells() -> dict[str, Any]:
+    """An axis along cells: letters in the middle of each, and no line."""
+    return _type() | dict(ticks=False, domain=False, labelFlush=False)
 
 
 def _blue(dark: bool) -> str:

@@ -18,9 +18,10 @@ from lora_lab.dashboard import (
     trained,
     wording,
 )
-from lora_lab.dashboard.kinds import Choice, Text, Whole
+from lora_lab.dashboard.kinds import Choice, Text
 from lora_lab.dashboard.language import t
 from lora_lab.dashboard.sheet import Sheet
+from lora_lab.evaluation import Evaluation
 from lora_lab.runs import Run
 
 SHEET = Sheet(
@@ -30,8 +31,7 @@ SHEET = Sheet(
         Text(name="matrix", longest=200),
         Text(name="other", longest=200),
         Choice(name="space", default="A", options=inside_similarity.SPACES, detail=True),
-        Whole(name="keep", default=inside_rescoring.EVERYTHING, low=0,
-              high=inside_rescoring.EVERYTHING),
+        inside_rescoring.Cut(name="keep"),
         Choice(name="times", default=1.0, options=inside_rescoring.TIMES, ladder=True),
     ),
 )  # fmt: skip
@@ -45,6 +45,7 @@ def show() -> None:
     if run is None:
         run_choice.invite(t("inside.empty"))
         return
+    st.caption(t("inside.lead"))
     run_choice.choose(t("inside.run.label"), runs, run, state.look_at, key="inside.run")
     try:
         with st.spinner(t("inside.reading")):
@@ -57,13 +58,14 @@ def show() -> None:
     _layers(run, frame)
     place = _chosen_matrix(frame)
     _spectrum(run, place)
+    sliders = st.container()  # filled last: a pass over the data must not hold up the rest
     inside_similarity.show(SHEET, run, runs, place)
-    inside_rescoring.show(run)
+    with sliders:
+        inside_rescoring.show(run)
 
 
 def _summary(run: Run, matrices: int) -> None:
-    lora, validation = run.config.lora, run.result["validation"]
-    low, high = validation["interval"]["low"], validation["interval"]["high"]
+    lora, validation = run.config.lora, Evaluation.from_dict(run.result["validation"])
     st.markdown(
         t(
             "inside.summary",
@@ -71,9 +73,8 @@ def _summary(run: Run, matrices: int) -> None:
             alpha=wording.number(lora.alpha),
             scale=wording.number(lora.scale),
             matrices=matrices,
-            accuracy=wording.percent(validation["accuracy"]),
-            low=wording.percent(low),
-            high=wording.percent(high),
+            accuracy=wording.percent(validation.accuracy),
+            interval=wording.interval(validation.interval),
         )
     )
 
@@ -100,7 +101,8 @@ def _chosen_matrix(frame) -> str:
     largest = frame.loc[frame[most].idxmax(), "place"]
     wanted = state.values()["matrix"]
     if wanted and wanted not in places:
-        st.info(t("inside.matrix.missing", matrix=wording.quoted(wanted), used=largest))
+        used = wording.plain(anatomy.spoken(largest))
+        st.info(t("inside.matrix.missing", matrix=wording.quoted(wanted), used=used))
     place = wanted if wanted in places else largest
     st.header(t("inside.matrix.title"), anchor=False)
     key = "inside.matrix"
@@ -108,7 +110,7 @@ def _chosen_matrix(frame) -> str:
     st.selectbox(
         t("inside.matrix.label"),
         places,
-        format_func=language.named(places, _spoken),
+        format_func=language.named(places, anatomy.spoken),
         key=key,
         help=t("inside.matrix.help"),
         disabled=state.is_fixed("matrix"),
@@ -130,21 +132,15 @@ def _spectrum(run: Run, place: str) -> None:
             t(
                 "inside.spectrum.relation",
                 relative=wording.share(beside.relative),
-                norm=wording.number(round(beside.norm, 2)),
-                along=wording.number(round(beside.base_along, 2)),
-                chance=wording.number(round(beside.by_chance, 2)),
+                norm=f"{beside.norm:.2f}",
+                along=f"{beside.base_along:.2f}",
+                chance=f"{beside.by_chance:.2f}",
                 times=f"{beside.amplification:.1f}",
             )
         )
     st.caption(t("inside.spectrum.about"))
     if not state.presenting():
         export.both(chart, table, f"singular-values-{place}-{run.id}")
-
-
-def _spoken(place: str) -> str:
-    """ "5.v" in words; a place that is a module's whole name stays as it is."""
-    layer, _, matrix = place.partition(".")
-    return t("inside.matrix.option", layer=layer, matrix=matrix) if layer.isdigit() else place
 
 
 def dark() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -11,6 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from lora_lab.comparing import paired_difference
 from lora_lab.dashboard import anatomy, export, inside_charts, language, state, trained, wording
+from lora_lab.dashboard.kinds import ALL, Whole
 from lora_lab.dashboard.language import t
 from lora_lab.dashboard.trained import Score, Scores
 from lora_lab.evaluation import Evaluation
@@ -19,6 +21,21 @@ from lora_lab.spectra import share_kept
 
 EVERYTHING = 4096  # a rank that no run has: nothing is cut
 TIMES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut(Whole):
+    """How many directions are kept; all of them, unless someone says how many."""
+
+    default: int = EVERYTHING
+    low: int = 0
+    high: int = EVERYTHING
+
+    def write(self, value: int) -> str:
+        return ALL if value == EVERYTHING else super().write(value)
+
+    def read(self, text: str) -> int:
+        return EVERYTHING if text == ALL else super().read(text)
 
 
 @st.fragment
@@ -47,37 +64,50 @@ def show(run: Run) -> None:
 
 
 def _result(run: Run, scores: Scores, keep: int, times: float) -> None:
+    as_trained = Evaluation.from_dict(run.result["validation"])
     if (keep, times) == (scores.rank, 1.0):
-        with _metric(Evaluation.from_dict(run.result["validation"])):
+        with _metric(as_trained):
             st.markdown(t("inside.rescored.unchanged"))
         return
-    before, after = _scored(scores, scores.rank, 1.0), _scored(scores, keep, times)
+    after = _scored(scores, keep, times, t("inside.rescored.scoring"))
+    with _metric(after.evaluation, as_trained):
+        # The number stands there already while the answers to compare with are computed, once.
+        before = _scored(scores, scores.rank, 1.0, t("inside.rescored.scoring_trained"))
+        _compared(scores, before, after)
+        if keep == 0 or times == 0:
+            st.caption(t("inside.rescored.nothing_left"))
+
+
+def _compared(scores: Scores, before: Score, after: Score) -> None:
+    """Is the difference real? Both answered the same sentences."""
     change = paired_difference(after.answers == scores.labels, before.answers == scores.labels)
     verdict = "none"
     if change.measurable:
         verdict = "better" if change.value > 0 else "worse"
+    st.markdown(t(f"inside.rescored.verdict.{verdict}"))
+    if change.wins == change.losses == 0:
+        st.markdown(t("inside.rescored.same"))
+        return
     p = "< 0.001" if change.p_value < 0.001 else f"= {change.p_value:.3f}"
-    with _metric(after.evaluation, before.evaluation):
-        st.markdown(t(f"inside.rescored.verdict.{verdict}"))
-        st.markdown(t("inside.rescored.paired", gained=change.wins, lost=change.losses, p=p))
-        if change.measurable and after.evaluation.interval.overlaps(before.evaluation.interval):
-            st.caption(t("inside.rescored.sharper"))
-        if keep == 0 or times == 0:
-            st.caption(t("inside.rescored.nothing_left"))
+    st.markdown(t("inside.rescored.paired", gained=change.wins, lost=change.losses, p=p))
+    if change.measurable and after.evaluation.interval.overlaps(before.evaluation.interval):
+        st.caption(t("inside.rescored.sharper"))
 
 
 def _metric(score: Evaluation, before: Evaluation | None = None) -> DeltaGenerator:
     """The number on the left; returns the room to its right."""
     left, right = st.columns([2, 3], vertical_alignment="center")
-    delta = None
+    delta, arrow = None, "auto"
     if before is not None:
-        points = 100 * (score.accuracy - before.accuracy)
-        delta = t("inside.rescored.delta", points=f"{points:+.1f}")
+        points = round(100 * (score.accuracy - before.accuracy), 1)
+        delta = t("inside.rescored.delta", points=f"{points:+.1f}" if points else "±0.0")
+        arrow = "auto" if points else "off"
     left.metric(
         t("inside.rescored.accuracy"),
         wording.percent(score.accuracy),
         delta,
         delta_color="off",
+        delta_arrow=arrow,
         border=True,
         help=t("inside.rescored.counted", correct=score.correct, examples=score.examples),
     )
@@ -85,10 +115,14 @@ def _metric(score: Evaluation, before: Evaluation | None = None) -> DeltaGenerat
     return right
 
 
-def _scored(scores: Scores, rank: int, times: float) -> Score:
+def _scored(scores: Scores, rank: int, times: float, doing: str) -> Score:
     if scores.has(rank, times):
         return scores.at(rank, times)
-    with st.spinner(t("inside.rescored.scoring", rank=rank, times=wording.number(times))):
+    waits = t("inside.rescored.waiting") if trained.is_scoring() else ""
+    # Streamlit says the seconds that have passed in English only.
+    with st.spinner(
+        t("common.then", first=doing, second=waits), show_time=language.current() == "en"
+    ):
         return scores.at(rank, times)
 
 
@@ -97,7 +131,7 @@ def _curve(run: Run, scores: Scores, keep: int, times: float) -> None:
     ladder = _ladder(scores.rank)
     missing = [k for k in ladder if not scores.has(k, times)]
     box = st.empty()  # the button goes once its work is done
-    if missing and box.button(t("inside.rescored.all", count=len(missing)), key="inside.all"):
+    if missing and box.button(_invitation(scores, len(missing)), key="inside.all"):
         bar = box.progress(0.0)
         for done, k in enumerate(missing):
             bar.progress(done / len(missing), t("inside.rescored.progress", rank=k))
@@ -119,6 +153,15 @@ def _curve(run: Run, scores: Scores, keep: int, times: float) -> None:
     st.caption(t("inside.rescored.curve"))
     if not state.presenting():
         export.both(chart, frame.drop(columns="trained"), f"cuts-{run.id}")
+
+
+def _invitation(scores: Scores, missing: int) -> str:
+    """What the button says; how long it takes, once a pass has shown that."""
+    text = t("inside.rescored.all", count=missing)
+    if scores.seconds is None:
+        return text
+    lasts = t("inside.rescored.lasts", duration=wording.duration(missing * scores.seconds))
+    return t("common.then", first=text, second=lasts)
 
 
 def _ladder(rank: int) -> list[int]:

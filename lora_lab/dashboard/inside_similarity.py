@@ -36,7 +36,7 @@ def show(sheet: Sheet, run: Run, runs: Sequence[Run], place: str) -> None:
         run_choice.invite(t("inside.similarity.alone"))
         return
     wanted = state.values()["other"]
-    other = next((o for o in others if o.id == wanted), None) or _first_with(place, others)
+    other = next((o for o in others if o.id == wanted), None) or _telling(run, place, others)
     if wanted not in ("", other.id):
         st.info(t("inside.similarity.unknown", run=wording.quoted(wanted)))
     run_choice.choose(
@@ -50,23 +50,32 @@ def show(sheet: Sheet, run: Run, runs: Sequence[Run], place: str) -> None:
     if not state.presenting():
         form.one(sheet, "space")
     try:
-        second = anatomy.updates(other).get(place)
+        first, second = anatomy.updates(run), anatomy.updates(other)
     except trained.PROBLEMS as error:
         st.error(t("inside.unreadable", reason=wording.plain(str(error))))
         return
-    if second is None:
-        st.info(t("inside.similarity.missing", matrix=wording.plain(place)))
+    shared = [name for name in first if name in second]
+    if not shared:
+        st.info(t("inside.similarity.nothing_shared"))
         return
-    _grid(run, other, place, anatomy.updates(run)[place], second)
+    if place not in shared:
+        strongest = max(shared, key=lambda name: first[name].norm)
+        matrix, used = (wording.plain(anatomy.spoken(name)) for name in (place, strongest))
+        st.info(t("inside.similarity.instead", matrix=matrix, used=used))
+        place = strongest
+    _grid(run, other, place, first[place], second[place])
 
 
-def _first_with(place: str, runs: Sequence[Run]) -> Run:
-    """The newest run that adapts this matrix too; without one among the newest, just the newest."""
-    for run in runs[:NEWEST]:
+def _telling(run: Run, place: str, others: Sequence[Run]) -> Run:
+    """The run to compare with at first: it adapts this matrix too, and started elsewhere if any
+    of the newest did."""
+    seed = run.config.train.seed
+    newest = sorted(others[:NEWEST], key=lambda other: other.config.train.seed == seed)
+    for other in newest:
         with suppress(*trained.PROBLEMS):
-            if place in anatomy.updates(run):
-                return run
-    return runs[0]
+            if place in anatomy.updates(other):
+                return other
+    return newest[0]
 
 
 def _grid(run: Run, other: Run, place: str, first: Update, second: Update) -> None:
@@ -78,12 +87,13 @@ def _grid(run: Run, other: Run, place: str, first: Update, second: Update) -> No
         across=t("inside.similarity.across", rank=second.rank),
         down=t("inside.similarity.down", rank=first.rank),
     )
-    left, right = st.columns([3, 2])
+    left, right = st.columns(2)
     left.altair_chart(chart, width="content")
     size = len(bases[0])
     right.markdown(
         t(
             "inside.similarity.reading",
+            matrix=wording.plain(anatomy.spoken(place)),
             first=f"{grid[0, 0]:.2f}",
             all=f"{grid[-1, -1]:.2f}",
             i=first.rank,

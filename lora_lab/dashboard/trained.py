@@ -7,6 +7,7 @@ other, and would hold up the training besides.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from datasets import Dataset, DatasetDict
 from torch import nn
 
 from lora_lab.adapt import freeze
+from lora_lab.answers import read_answers
 from lora_lab.dashboard import folders
 from lora_lab.evaluation import Evaluation, evaluate_predictions
 from lora_lab.models import LoadedModel, load_model
@@ -69,6 +71,7 @@ class Scores:
         self.rank: int = run.config.lora.rank
         self.known: dict[tuple[int, float], Score] = {}
         self.labels = np.empty(0, dtype=int)
+        self.seconds: float | None = None  # what the latest pass took
 
     def has(self, rank: int, times: float) -> bool:
         return _settled(self.rank, rank, times) in self.known
@@ -89,7 +92,9 @@ class Scores:
     def _score(self, rank: int, times: float) -> Score:
         rescorer = _rescorer(*identity(self.run))
         self.labels = rescorer.labels
+        began = time.perf_counter()
         p = rescorer.probabilities(rank=rank, alpha=times * self.run.config.lora.alpha)
+        self.seconds = time.perf_counter() - began
         answers = p.argmax(axis=1).astype(np.int16)
         return Score(answers, evaluate_predictions(self.labels, answers, rescorer.names, p))
 
@@ -138,18 +143,28 @@ def data(config: DataConfig) -> DatasetDict:
     return config.load()
 
 
+def is_scoring() -> bool:
+    """Whether a pass over a data set is under way, so that the next one has to wait."""
+    return _over_data.locked()
+
+
 def is_scored(run: Run) -> bool:
     """Whether ``test_probabilities`` is known already."""
-    return identity(run) in _scored()
+    return read_answers(run.folder) is not None or identity(run) in _scored()
 
 
 def test_probabilities(run: Run) -> tuple[Dataset, np.ndarray]:
-    """The test sentences of a run and its answers (N, C); computed once for everyone.
+    """The test sentences of a run and its answers (N, C): those that training has kept.
+
+    A run of an earlier version kept none; they are computed, once for everyone.
 
     Raises:
         PROBLEMS: model or data cannot be loaded.
     """
     test, known = data(run.config.data)["test"], _scored()
+    kept = read_answers(run.folder)
+    if kept is not None and np.array_equal(kept.labels, test["label"]):
+        return test, kept.probabilities
     key = identity(run)
     if key not in known:
         with _over_data:

@@ -50,14 +50,14 @@ def show() -> None:
     if run is None:
         run_choice.invite(t("try_it.empty"))
     else:
-        left, right = st.columns(2)
-        with left:
-            run_choice.choose(t("try_it.run.label"), runs, run, state.look_at, key="try_it.run")
-        with right:
-            head = _head_only(run, runs)
+        head = _chosen(run, runs)
     form.one(SHEET, "text")
     texts, shortened = answers.sentences(state.values()["text"])
-    st.caption(t("try_it.limits", sentences=answers.MOST_SENTENCES, letters=answers.MOST_LETTERS))
+    limits = dict(sentences=answers.MOST_SENTENCES, letters=answers.MOST_LETTERS)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        # Leaving the box is what hands over the text; a button says so.
+        st.button(t("try_it.ask"), key="try_it.ask", disabled=state.is_fixed("text"))
+        st.caption(t("try_it.limits", **limits), width="content")
     if shortened:
         st.info(t("try_it.shortened"))
     try:
@@ -73,22 +73,30 @@ def show() -> None:
         st.error(t("try_it.unreadable", reason=wording.plain(str(error))))
 
 
-def _head_only(run: Run, runs: Sequence[Run]) -> Run | None:
-    """The head-only run to compare with: as the settings say, else the newest."""
+def _chosen(run: Run, runs: Sequence[Run]) -> Run | None:
+    """Choices of the run and of a head-only run beside it, where there is one; returns the latter.
+
+    It is the one that the settings name, else the newest.
+    """
     found = answers.head_only_runs(run, runs) if run.config.method != "head" else []
     wanted = state.values()["head"]
     head = next((r for r in found if r.id == wanted), found[0] if found else None)
     if wanted and (head is None or head.id != wanted):
         st.info(t("try_it.head.missing", run=wording.quoted(wanted)))
-    if found and not state.presenting():
-        run_choice.choose(
-            t("try_it.head.label"),
-            found,
-            head,
-            lambda name: state.change("head", name),
-            key="try_it.head",
-            fixed=state.is_fixed("head"),
-        )
+    both = bool(found) and not state.presenting()
+    left, right = st.columns(2) if both else (st.container(), None)
+    with left:
+        run_choice.choose(t("try_it.run.label"), runs, run, state.look_at, key="try_it.run")
+    if right:
+        with right:
+            run_choice.choose(
+                t("try_it.head.label"),
+                found,
+                head,
+                lambda name: state.change("head", name),
+                key="try_it.head",
+                fixed=state.is_fixed("head"),
+            )
     return head
 
 
@@ -97,10 +105,10 @@ def _answers(texts: list[str], run: Run | None, head: Run | None) -> None:
         columns = answers.side_by_side(texts, run, head)
     titles = {way: t(f"try_it.way.{way}") for way in ("base", "vader", "head")}
     st.html(try_it_views.side_by_side(texts, columns, titles | {"run": _title(run)}))
-    about = [t("try_it.about.base"), t("try_it.about.vader")]
+    about = t("common.then", first=t("try_it.about.base"), second=t("try_it.about.vader"))
     if run and run.config.method != "head" and head is None:
-        about.append(t("try_it.about.no_head"))
-    st.caption(" ".join(about))
+        about = t("common.then", first=about, second=t("try_it.about.no_head"))
+    st.caption(about)
     if not state.presenting():
         export.table(answers.table(texts, columns), "answers")
 
@@ -175,7 +183,7 @@ def _spreadsheet(rows: list[dict], probabilities, names: Sequence[str]) -> pd.Da
     frame = pd.DataFrame(rows)
     frame["label"] = [names[label] for label in frame["label"]]
     for index, name in enumerate(names):
-        frame[f"P({name})"] = probabilities[:, index].round(4)
+        frame[f"P({name})"] = probabilities[:, index].astype(float).round(4)
     return frame
 
 

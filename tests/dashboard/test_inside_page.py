@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 
 import numpy as np
@@ -12,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from lora_lab.adapt import adapted_layers, disabled
 from lora_lab.adapter_files import load_adapted_model
 from lora_lab.comparing import paired_difference
-from lora_lab.dashboard import inside_rescoring, trained
+from lora_lab.dashboard import export, inside_charts, inside_rescoring, trained
 from lora_lab.prediction import evaluate, predict_probabilities
 from lora_lab.rescoring import changed_update
 from lora_lab.runs import read_run
@@ -98,6 +99,33 @@ def test_two_runs_are_compared_and_a_third_is_not_needed(page):
     assert not page.info, "other seeds, so no warning about a common start"
 
 
+def test_a_matrix_that_the_other_run_lacks_is_replaced_by_one_that_both_adapt(page, monkeypatch):
+    from lora_lab.dashboard import anatomy
+
+    read = anatomy.updates
+
+    def without_queries(run):
+        found = read(run)
+        return found if run.id == LARGE else {p: u for p, u in found.items() if p[-1] != "q"}
+
+    monkeypatch.setattr(anatomy, "updates", without_queries)
+    open_page(page, matrix="0.q")
+    norms = {p: u.norm for p, u in read(read_run_of(page)).items() if p[-1] != "q"}
+    layer, matrix = max(norms, key=norms.get).split(".")
+    assert f"layer {layer}, {matrix} is compared" in page.info[0].value.replace("\\", "")
+    assert "How alike" in texts(page)
+    monkeypatch.setattr(anatomy, "updates", lambda run: read(run) if run.id == LARGE else {})
+    open_page(page)
+    assert "no matrix in common" in page.info[0].value
+
+
+def read_run_of(page):
+    """The run that the page shows."""
+    from lora_lab.dashboard import folders
+
+    return folders.find(address(page)["run"])
+
+
 def test_unmoved_sliders_show_what_training_stored_and_compute_nothing(page, folder, monkeypatch):
     monkeypatch.setattr(trained, "_rescorer", None)
     open_page(page)
@@ -169,6 +197,38 @@ def test_no_pass_is_computed_twice(page, passes):
         page.select_slider(key="inside.keep").set_value(keep).run()
         assert not page.exception
     assert len(passes) == RANK + 1
+
+
+def test_the_new_score_is_asked_for_before_the_one_to_compare_with(page, passes):
+    open_page(page, keep="1", times="2")
+    assert [(c["rank"], c["alpha"]) for c in passes] == [(1, 2 * ALPHA), (RANK, ALPHA)]
+
+
+def test_a_cut_that_changes_no_answer_says_so(page, folder, monkeypatch):
+    scores = trained.scores(read_run(folder / LARGE))
+    same = scores.at(RANK, 1.0)
+    monkeypatch.setattr(trained.Scores, "at", lambda *_: same)
+    open_page(page, keep="1", times="3")
+    assert "No measurable difference" in texts(page)
+    assert "Not one answer became right or wrong" in texts(page)
+    assert page.metric[0].delta == "±0.0 points"
+
+
+def test_a_saved_spectrum_is_wide_and_counts_in_whole_numbers():
+    chart, _ = inside_charts.spectrum(np.array([2.0, 0.1]), None, dark=False)
+    svg = export.picture(chart, "svg").decode()
+    [box] = re.findall(r'viewBox="0 0 (\d+)', svg)
+    assert int(box) > 600
+    numbers = re.findall(r">(\d+)</text>", svg)
+    assert numbers.count("1") <= 2 and numbers.count("2") <= 2 and "3" not in numbers
+
+
+def test_all_directions_are_called_all_in_an_address(page):
+    cut = inside_rescoring.Cut(name="keep")
+    for value in (0, 7, inside_rescoring.EVERYTHING):
+        assert cut.read(cut.write(value)) == value
+    open_page(page, keep="many")
+    assert "` all ` is used" in page.warning[0].value
 
 
 def test_without_an_update_its_rank_and_alpha_make_no_difference(folder, passes):

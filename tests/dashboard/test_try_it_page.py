@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
+from lora_lab.answers import Answers
 from lora_lab.attribution import Attribution, Word
 from lora_lab.baselines import vader_scores
 from lora_lab.dashboard import answers, trained, try_it_views
 from lora_lab.models import load_model
 from lora_lab.prediction import predict_probabilities
-from lora_lab.runs import load_trained
+from lora_lab.runs import load_trained, read_run
 
 from .conftest import address, open_page, texts
 from .finished import FULL, HEAD, LARGE, train_all
@@ -127,8 +128,31 @@ def test_another_sentence_can_be_looked_at(page):
     assert any("clumsy" in body for body in html(page) if "LoRA:" in body)
 
 
-def test_hard_sentences_come_on_request_and_are_the_hardest(page, folder, reviews):
+@pytest.fixture
+def nothing_kept(monkeypatch):
+    """Runs of an earlier version, which kept no answers."""
     trained._scored().clear()
+    monkeypatch.setattr(trained, "read_answers", lambda folder: None)
+
+
+def test_answers_that_training_kept_need_no_pass(page, folder, reviews, monkeypatch):
+    computed = predict_probabilities(*load_trained(folder / LARGE), reviews["test"]["text"])
+    monkeypatch.setattr(trained, "_classifier", None)
+    test, kept = trained.test_probabilities(read_run(folder / LARGE))
+    assert test["text"] == reviews["test"]["text"]
+    np.testing.assert_allclose(kept, computed, atol=1e-5)
+
+
+def test_kept_answers_to_other_sentences_are_not_used(folder, monkeypatch):
+    run = read_run(folder / LARGE)
+    _, expected = trained.test_probabilities(run)
+    others = Answers(1 - expected, np.full(len(expected), 7))
+    monkeypatch.setattr(trained, "read_answers", lambda folder: others)
+    trained._scored().clear()
+    np.testing.assert_allclose(trained.test_probabilities(run)[1], expected, atol=1e-5)
+
+
+def test_hard_sentences_come_on_request_and_are_the_hardest(page, folder, reviews, nothing_kept):
     open_page(page, text=TYPED)
     page.button(key="try_it.hard").click().run()
     assert not page.exception and not page.error
@@ -144,10 +168,9 @@ def test_hard_sentences_come_on_request_and_are_the_hardest(page, folder, review
         assert any(worst in body for body in html(page))
 
 
-def test_the_test_sentences_are_answered_once_for_everyone(page, monkeypatch):
+def test_the_test_sentences_are_answered_once_for_everyone(page, monkeypatch, nothing_kept):
     open_page(page, text=TYPED)
-    if page.button:
-        page.button(key="try_it.hard").click().run()
+    page.button(key="try_it.hard").click().run()
     monkeypatch.setattr(trained, "_classifier", None)
     another = AppTest.from_function(_page, default_timeout=120)
     open_page(another, text=TYPED)
@@ -187,7 +210,7 @@ def test_an_unknown_head_only_run_is_told(page):
 def test_it_speaks_chinese(page):
     open_page(page, text=TYPED, lang="zh")
     assert page.title[0].value.startswith("试一试")
-    assert cells(page)[0][-2] == ["只训练分类头"]
+    assert cells(page)[0][-2] == ["仅分类头"]
 
 
 @given(st.text(max_size=4000))

@@ -162,7 +162,7 @@ def _choose(run: Run | None, recent: list[Run]) -> None:
 
     # A browser knows an option by its text. Where that changes, a new widget must come.
     key = language.key(f"chosen run, {run.state if run else 'none'}")
-    st.session_state[key] = run.id if run else None
+    state.bind(key, run.id if run else None)
     st.selectbox(
         t("train.choose.label"),
         sorted(known, reverse=True),

@@ -83,7 +83,7 @@ def layers(chosen: str | Sequence[int]) -> str:
         chosen = " ".join(map(str, chosen))
     kind, _, count = chosen.partition(":")
     if kind != "top":
-        return t("common.title.layers", layers=chosen)
+        return t("common.title.layers", layers=chosen.replace(",", " "))
     return t("common.title.top_layer" if count == "1" else "common.title.top_layers", count=count)
 
 

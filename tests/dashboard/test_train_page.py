@@ -155,7 +155,7 @@ def test_a_run_from_click_to_result(app, runs, own_data):
 
 
 def test_runs_beside_each_other_are_called_by_what_tells_them_apart():
-    first = Run(Path("1"), settings.run_config(settings.SHEET.defaults()), "finished", "", [])
+    first = Run(Path("1"), settings.run_config(settings.SHEET.defaults()), "finished", "", [], None)
     longer = replace(first, config=replace(first.config, train=TrainConfig(epochs=1, seed=4)))
     assert wording.titles([first, longer]) == [
         "LoRA r=8, alpha=16, all-linear, all layers, 3 epochs",
@@ -167,7 +167,7 @@ def test_runs_beside_each_other_are_called_by_what_tells_them_apart():
 @pytest.mark.parametrize(
     ("chosen", "words"),
     [("all", "all layers"), ("top:1", "top layer"), ("top:2", "top 2 layers"),
-     ("0,5", "layers 0,5"), ((0, 5), "layers 0 5"), ("5", "layers 5")],
+     ("0,5", "layers 0 5"), ((0, 5), "layers 0 5"), ("5", "layers 5")],
 )  # fmt: skip
 def test_layers_in_words(chosen, words):
     assert wording.layers(chosen) == words

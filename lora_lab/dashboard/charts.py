@@ -15,6 +15,7 @@ from lora_lab.evaluation import Evaluation
 BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#8A8A8A"  # the first two are Okabe and Ito's
 SKY = "#56B4E9"
 HEIGHT = 250
+WIDTH = 640  # of a picture to take away, where names need their room
 
 
 def letters() -> int:
@@ -93,7 +94,7 @@ def accuracy_chart(
 def comparison_chart(scores: Mapping[str, Evaluation], chosen: str, dark: bool) -> alt.Chart:
     """Test accuracies with their 95% intervals, one row each, ``chosen`` in colour.
 
-    A name may have two lines.
+    Names stand above their bars: beside them they would leave no room on a narrow screen.
     """
     frame = pd.DataFrame(
         [
@@ -114,8 +115,11 @@ def comparison_chart(scores: Mapping[str, Evaluation], chosen: str, dark: bool) 
         title=None,
         scale=alt.Scale(paddingOuter=0.4),
         axis=alt.Axis(
-            labelExpr="split(datum.label, '\\n')",
-            labelLimit=300,
+            labelAlign="left",
+            labelPadding=0,
+            labelOffset=-1.2 * letters(),
+            labelLimit=alt.ExprRef("width"),
+            labelOverlap=False,
             labelFontSize=letters(),
             ticks=False,
             domain=False,
@@ -135,7 +139,7 @@ def comparison_chart(scores: Mapping[str, Evaluation], chosen: str, dark: bool) 
     labels = base.mark_text(align="left", dx=8, fontSize=letters()).encode(
         x="high:Q", text="text:N"
     )
-    return (bars + points + labels).properties(height=alt.Step(46))
+    return (bars + points + labels).properties(height=alt.Step(3.4 * letters()))
 
 
 def _baselines(baselines: Mapping[str, Evaluation], scale: alt.Scale, steps: int) -> alt.Chart:

@@ -34,14 +34,19 @@ class Rows:
     problem: str = ""
 
 
+def shipped() -> Rows:
+    """The runs of the grid that comes with the package."""
+    return _shipped(str(GRID))
+
+
 def everything() -> Rows:
     """Shipped runs first, then the visitor's own, newest first."""
-    shipped = _shipped(str(GRID))
     found = folders.finished_runs()
     own = _own(tuple(str(run.folder) for run in found), found)
-    runs = pd.concat([shipped.runs, own.runs], ignore_index=True)
-    epochs = pd.concat([shipped.epochs, own.epochs], ignore_index=True)
-    return Rows(runs, epochs, shipped.origin, shipped.problem)
+    grid = shipped()
+    runs = pd.concat([grid.runs, own.runs], ignore_index=True)
+    epochs = pd.concat([grid.epochs, own.epochs], ignore_index=True)
+    return Rows(runs, epochs, grid.origin, grid.problem)
 
 
 def whose(ids: pd.Series) -> pd.Series:
@@ -160,7 +165,7 @@ def _name(row: Any, say: Collection[str], usual_scale: float | None) -> str:
     if "targets" in say and row.targets:
         parts.append(row.targets)
     if "layers" in say and row.layers:
-        parts.append(t("common.title.layers", layers=row.layers))
+        parts.append(wording.layers(row.layers))
     if "data" in say:
         parts.append(wording.data(row.data))
     if "train" in say:

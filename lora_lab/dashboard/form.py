@@ -214,10 +214,7 @@ def _key(name: str, part: str) -> str:
 
 def _bind(name: str, value: Any, part: str = "") -> str:
     """Make the widget show ``value``; returns its key. The settings rule, not the widget."""
-    key = _key(name, part)
-    if key not in st.session_state or st.session_state[key] != value:
-        st.session_state[key] = value
-    return key
+    return state.bind(_key(name, part), value)
 
 
 def _take(

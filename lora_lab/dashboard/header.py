@@ -46,8 +46,7 @@ def lesson() -> None:
 
 
 def _language() -> None:
-    key = "header.language"
-    st.session_state[key] = language.current()
+    key = state.bind("header.language", language.current())
     st.segmented_control(
         t("common.language"),
         language.LANGUAGES,
@@ -60,8 +59,7 @@ def _language() -> None:
 
 
 def _presenter() -> None:
-    key = "header.presenter"
-    st.session_state[key] = state.presenting()
+    key = state.bind("header.presenter", state.presenting())
     st.toggle(
         t("common.presenter.label"),
         key=key,

@@ -27,7 +27,7 @@ def watch(run_id: str, state: str) -> None:
     if run.state == "waiting":
         _bar(run, 0.0, place(run))
     elif start is None:
-        _since(run, t("train.live.loading"))
+        _since(run, "status.json", t("train.live.loading"))
     else:
         _progress(run, start["steps"])
         curves(run)
@@ -77,7 +77,7 @@ def time_left(events: list[dict[str, Any]]) -> float | None:
 def _progress(run: Run, steps: int) -> None:
     done = max((e["step"] for e in run.metrics), default=0)
     if done >= steps:
-        _since(run, t("train.live.scoring"), done=1.0)
+        _since(run, "metrics.jsonl", t("train.live.scoring"), done=1.0)
         return
     left = time_left(run.metrics)
     text = t(
@@ -93,11 +93,15 @@ def _progress(run: Run, steps: int) -> None:
     _bar(run, done / steps, text)
 
 
-def _since(run: Run, what: str, done: float = 0.0) -> None:
-    """A step of unknown length: the seconds that pass show that it is alive."""
+def _since(run: Run, file: str, what: str, done: float = 0.0) -> None:
+    """A step of unknown length: the seconds that pass show that it is alive.
+
+    Args:
+        file: the one that was written last before the step.
+    """
     try:
-        since = max(f.stat().st_mtime for f in run.folder.iterdir() if f.suffix == ".json")
-    except (OSError, ValueError):
+        since = (run.folder / file).stat().st_mtime
+    except OSError:
         since = time.time()
     seconds = f"{max(0, time.time() - since):.0f}"
     _bar(run, done, t("train.live.since", what=what, seconds=seconds))

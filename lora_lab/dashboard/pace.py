@@ -1,11 +1,15 @@
-"""How long a run will take, judged by runs that this machine has finished."""
+"""How long a run will take, judged by finished runs: this machine's, else those of the grid."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import median
 
+import pandas as pd
+
+from lora_lab.data.splits import HELD_OUT
 from lora_lab.runs import Run, RunConfig
+from lora_lab.training import TrainConfig
 
 JUDGES = 10  # the newest runs that a rate is taken from
 FORWARD = 1 / 3  # of a training step: what a validation sentence costs, which needs no backward
@@ -18,6 +22,7 @@ class Expectation:
     seconds: float
     runs: int
     alike: bool  # the same layers and kind of arithmetic, not only the same method
+    here: bool = True  # measured on this machine
 
 
 def expect(config: RunConfig, examples: dict[str, int], finished: list[Run]) -> Expectation | None:
@@ -43,6 +48,37 @@ def expect(config: RunConfig, examples: dict[str, int], finished: list[Run]) -> 
     )
 
 
+def expect_from_grid(
+    config: RunConfig, examples: dict[str, int], grid: pd.DataFrame
+) -> Expectation | None:
+    """From the seconds per sentence of runs that another machine trained; None where none tells.
+
+    Args:
+        examples: sentences in each split of the run's data, as far as they are known.
+        grid: a table of runs with usual arithmetic (``TrainConfig``).
+    """
+    usual = TrainConfig()
+    train = config.data.train_size or examples.get("train")
+    same_method = grid[(grid["method"] == config.method) & (grid["model"] == config.model)]
+    if not train or config.train.precision != usual.precision or same_method.empty:
+        return None
+    layers = _layers(config) or ""
+    alike = same_method[same_method["layers"] == layers]
+    if config.train.prefix != usual.prefix:
+        alike = alike[:0]
+    judges = same_method if alike.empty else alike
+    # A table of runs tells how many test sentences there were, and so about how many to validate.
+    held_out = judges["examples"] * HELD_OUT["validation"] / HELD_OUT["test"]
+    rates = judges["seconds"] / _sentences(judges["train"], held_out, judges["epochs"])
+    validation = examples.get("validation", held_out.median())
+    return Expectation(
+        rates.median() * _sentences(train, validation, config.train.epochs),
+        len(judges),
+        not alike.empty,
+        here=False,
+    )
+
+
 def _sentences_of(run: Run) -> float:
     held_out = run.result["validation"]["examples"]
     epochs = len(run.result["history"])
@@ -60,5 +96,9 @@ def _method(config: RunConfig) -> tuple:
 
 def _work(config: RunConfig) -> tuple:
     """What decides how much there is to compute for one sentence, besides the method."""
+    return config.data.name, _layers(config), config.train.prefix
+
+
+def _layers(config: RunConfig) -> str | None:
     layers = {"lora": config.lora.layers, "two-sided": config.two_sided.layers}
-    return config.data.name, layers.get(config.method), config.train.prefix
+    return layers.get(config.method)

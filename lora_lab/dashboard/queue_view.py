@@ -33,12 +33,13 @@ def show() -> None:
         return
     title = t("train.queue.title", running=len(training), waiting=len(queue))
     with st.expander(title, icon=":material/format_list_numbered:", key="queue"):
-        lines = [_line(t("train.queue.running"), run) for run in training]
-        lines += [_line(f"{place}.", run) for place, run in enumerate(queue[:SHOWN], start=1)]
+        lines = [f"- {t('train.queue.running')} {_title(run)}" for run in training]
+        places = enumerate(queue[:SHOWN], start=1)
+        lines += [f"{place}. {_title(run)}" for place, run in places]
         st.markdown("\n".join(lines))
         if len(queue) > SHOWN:
             st.caption(t("train.queue.more", count=len(queue) - SHOWN))
 
 
-def _line(place: str, run: Run) -> str:
-    return f"- {place} {wording.plain(wording.run_title(run))}"
+def _title(run: Run) -> str:
+    return wording.plain(wording.run_title(run))

@@ -86,17 +86,17 @@ def _seeds(runs: list[Run]) -> None:
 
 
 def _comparison(run: Run, others: list[Run], baselines: dict[str, Evaluation]) -> None:
-    mine = t("train.result.this_run", method=wording.method(run.config))
+    mine, *titles = wording.titles([run, *others])
+    mine = t("train.result.this_run", title=mine)
     scores = {mine: run.test}
-    for other in others:
-        title = wording.in_two_lines(other)
+    for other, title in zip(others, titles, strict=True):
         title += f" ({wording.started(other.id)})" * (title in scores)
         scores[title] = other.test
     scores |= {charts.baseline_name(name): score for name, score in baselines.items()}
     dark = st.context.theme.type == "dark"
     chart = charts.comparison_chart(scores, mine, dark)
     st.altair_chart(chart)
-    export.figure(chart, f"accuracy-{run.id}")
+    export.figure(chart.properties(width=charts.WIDTH), f"accuracy-{run.id}")
     best = max(others, key=lambda other: other.test.accuracy, default=None)
     if best is not None:
         title = t("train.result.best", title=wording.plain(wording.run_title(best)))
@@ -108,10 +108,10 @@ def _report(test: Evaluation, run_id: str) -> None:
     head = {name: t(f"train.report.{name}") for name in ("precision", "recall", "f1", "sentences")}
     rows = {
         c.name: {
-            head["precision"]: f"{c.precision:.3f}",
-            head["recall"]: f"{c.recall:.3f}",
-            head["f1"]: f"{c.f1:.3f}",
-            head["sentences"]: f"{c.support:,}",
+            head["precision"]: round(c.precision, 3),
+            head["recall"]: round(c.recall, 3),
+            head["f1"]: round(c.f1, 3),
+            head["sentences"]: c.support,
         }
         for c in test.classes
     }
@@ -122,7 +122,7 @@ def _report(test: Evaluation, run_id: str) -> None:
         export.table(classes, f"classes-{run_id}")
     names = [c.name for c in test.classes]
     confusion = pd.DataFrame(
-        [[f"{n:,}" for n in row] for row in test.confusion],
+        test.confusion,
         index=[t("train.report.is", name=name) for name in names],
         columns=[t("train.report.called", name=name) for name in names],
     ).rename_axis(t("train.report.confusion"))
@@ -133,7 +133,8 @@ def _report(test: Evaluation, run_id: str) -> None:
 
 
 def _as_text(frame: pd.DataFrame) -> pd.DataFrame:
-    """Names of classes come from people's files, and Streamlit's tables obey Markdown."""
+    """For people. Names of classes come from their files, and Streamlit's tables obey Markdown."""
+    frame = frame.map(lambda n: f"{n:.3f}" if isinstance(n, float) else f"{n:,}")
     return frame.rename(index=wording.plain, columns=wording.plain)
 
 

@@ -115,6 +115,17 @@ def speak(chosen: str) -> None:
     _write_address()
 
 
+def bind(key: str, value: Any) -> str:
+    """Make the widget of this key show ``value``; returns the key.
+
+    One that does already is left alone: what is set here is sent to the browser with every run, and
+    would put back what the visitor has moved meanwhile.
+    """
+    if key not in st.session_state or st.session_state[key] != value:
+        st.session_state[key] = value
+    return key
+
+
 def question() -> str:
     """What a lesson asks; empty outside of lessons."""
     return _page().question
@@ -160,7 +171,7 @@ def _read(sheet: Sheet, address: dict[str, str]) -> Opened:
     found, problems = sheet.read_address(own)
     wanted = [name for name in address.get(FIX, "").split(",") if name]
     fixed = tuple(name for name in sheet.names if name in wanted)
-    problems += [Problem(name, "", None) for name in wanted if name not in fixed]
+    problems += [Problem(FIX, name, None) for name in wanted if name not in fixed]
     for name, allowed in ((LANGUAGE, language.LANGUAGES), (PRESENT, ("0", "1"))):
         if name in address and address[name] not in allowed:
             problems.append(Problem(name, address[name], None))

@@ -11,6 +11,7 @@ from lora_lab import jobs
 from lora_lab.checkpoints import StorageError
 from lora_lab.dashboard import (
     code_tabs,
+    compare_rows,
     costs,
     counts,
     folders,
@@ -98,9 +99,12 @@ def _scale(config: RunConfig) -> str:
 def _expected(configs: list[RunConfig]) -> str:
     examples = folders.examples(configs[0].data.name)
     expected = pace.expect(configs[0], examples, folders.finished_here())
+    expected = expected or pace.expect_from_grid(configs[0], examples, compare_rows.shipped().runs)
     if expected is None:
         return t("train.expected.unknown")
     key = "train.expected.alike" if expected.alike else "train.expected.method"
+    if not expected.here:
+        key = "train.expected.elsewhere"
     seconds = expected.seconds * len(configs)
     return t(key, duration=wording.duration(seconds), count=expected.runs)
 
@@ -162,7 +166,7 @@ def _choose(run: Run | None, recent: list[Run]) -> None:
 
     # A browser knows an option by its text. Where that changes, a new widget must come.
     key = language.key(f"chosen run, {run.state if run else 'none'}")
-    st.session_state[key] = run.id if run else None
+    state.bind(key, run.id if run else None)
     st.selectbox(
         t("train.choose.label"),
         sorted(known, reverse=True),

@@ -42,6 +42,10 @@ def read(content: bytes) -> pd.DataFrame:
     """
     if len(content) > MOST_BYTES:
         raise UploadError(t("train.upload.too_large", most=MOST_BYTES // 1_000_000))
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise UploadError(t("train.upload.not_utf8")) from None
     with _as_file(content) as file:
         table = _checked(file, read_file)
     if len(table) > MOST_ROWS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -64,9 +65,26 @@ def run_title(run: Run) -> str:
     return t("common.comma").join([*what, *whence])
 
 
-def in_two_lines(run: Run) -> str:
-    """The title for a narrow place: what learned, then from what."""
-    return "\n".join(t("common.comma").join(parts) for parts in _title_parts(run))
+def titles(runs: Sequence[Run]) -> list[str]:
+    """Titles for runs beside each other: of their data and training, only what tells them apart."""
+    parts = [_title_parts(run) for run in runs]
+    shared = set.intersection(*(set(whence) for _, whence in parts)) if parts else set()
+    return [
+        t("common.comma").join([*what, *(part for part in whence if part not in shared)])
+        for what, whence in parts
+    ]
+
+
+def layers(chosen: str | Sequence[int]) -> str:
+    """Layers as a configuration names them, in words."""
+    if chosen == "all":
+        return t("common.title.all_layers")
+    if not isinstance(chosen, str):
+        chosen = " ".join(map(str, chosen))
+    kind, _, count = chosen.partition(":")
+    if kind != "top":
+        return t("common.title.layers", layers=chosen.replace(",", " "))
+    return t("common.title.top_layer" if count == "1" else "common.title.top_layers", count=count)
 
 
 def started(run_id: str) -> str:
@@ -113,12 +131,10 @@ def _title_parts(run: Run) -> tuple[list[str], list[str]]:
     if adapter:
         targets = adapter.target_modules
         targets = targets if isinstance(targets, str) else " ".join(targets)
-        layers = adapter.layers
-        layers = layers if isinstance(layers, str) else " ".join(map(str, layers))
         what[0] += f" r={adapter.rank}"
         if config.method == "lora":
             what.append(f"alpha={number(adapter.alpha)}")
-        what += [targets.replace(",", " "), t("common.title.layers", layers=layers)]
+        what += [targets.replace(",", " "), layers(adapter.layers)]
     size = config.data.train_size
     sentences = t("common.title.sentences", count=size) if size else t("common.title.every")
     epochs = config.train.epochs

@@ -173,6 +173,17 @@ def test_presenter_mode_is_in_the_address(app):
     assert address(app) == {}
 
 
+def test_a_run_puts_nothing_back_that_is_as_it_should_be(app):
+    """What a run sets reaches the browser late, perhaps after the visitor's next click."""
+    open_page(app, present="1", lang="en")
+    for _ in range(2):
+        again(app)
+        assert not app.toggle(key="header.presenter").proto.set_value
+        assert not app.segmented_control(key="header.language").proto.set_value
+    open_page(app, present="0")
+    assert app.toggle(key="header.presenter").proto.set_value
+
+
 def test_a_lesson_fixes_settings_and_asks(app):
     open_page(app, rank="4", fix="rank,method,layers", ask="What does *alpha* do?")
     assert app.number_input(key="rank").disabled and app.select_slider(key="rank.slider").disabled

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from lora_lab.adapt import LoraConfig
@@ -53,6 +54,41 @@ def test_runs_like_it_tell_more_than_others_of_the_method():
 def test_one_slow_run_among_many_does_not_decide():
     runs = [finished(), finished(seconds=4000), finished()]
     assert pace.expect(CONFIG, EXAMPLES, runs).seconds == pytest.approx(40)
+
+
+def grid(**columns: list) -> pd.DataFrame:
+    usual = dict(method=["lora"], model=[CONFIG.model], layers=["all"], epochs=[2], train=[100])
+    return pd.DataFrame(usual | dict(seconds=[40.0], examples=[600]) | columns)
+
+
+@pytest.mark.parametrize("examples", [EXAMPLES, {}])
+def test_where_nothing_has_run_the_grid_tells(examples):
+    expected = pace.expect_from_grid(CONFIG, examples, grid())
+    assert expected.seconds == pytest.approx(40)  # 600 for the test are 300 to validate
+    assert expected.alike and expected.runs == 1 and not expected.here
+    longer = replace(CONFIG, train=TrainConfig(epochs=6))
+    assert pace.expect_from_grid(longer, examples, grid()).seconds == pytest.approx(3 * 40)
+
+
+def test_runs_of_the_grid_with_the_same_layers_tell_more():
+    two = dict(method=["lora"] * 2, model=[CONFIG.model] * 2, epochs=[2] * 2, train=[100] * 2)
+    rows = grid(**two, layers=["all", "top:1"], seconds=[40.0, 5.0], examples=[600] * 2)
+    assert pace.expect_from_grid(CONFIG, EXAMPLES, rows).seconds == pytest.approx(40)
+    other = replace(CONFIG, lora=LoraConfig(layers="top:2"))
+    rough = pace.expect_from_grid(other, EXAMPLES, rows)
+    assert not rough.alike and rough.runs == 2
+
+
+def test_what_the_grid_cannot_tell():
+    everything = replace(CONFIG, data=DataConfig(train_size=None))
+    half = replace(CONFIG, train=TrainConfig(precision="auto"))
+    for config, examples in (
+        (replace(CONFIG, method="full"), EXAMPLES),
+        (half, EXAMPLES),
+        (everything, {}),  # data that is not fetched yet
+    ):
+        assert pace.expect_from_grid(config, examples, grid()) is None
+    assert pace.expect_from_grid(CONFIG, EXAMPLES, grid()[:0]) is None
 
 
 @pytest.mark.parametrize("examples", [EXAMPLES, {}])

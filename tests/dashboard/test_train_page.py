@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
@@ -13,8 +14,9 @@ import pytest
 from lora_lab import jobs
 from lora_lab.adapt import LoraConfig
 from lora_lab.counting import Blueprint, count
-from lora_lab.dashboard import code, export, folders, settings, uploads
-from lora_lab.runs import read_run
+from lora_lab.dashboard import code, export, folders, settings, uploads, wording
+from lora_lab.runs import Run, read_run
+from lora_lab.training import TrainConfig
 
 from ..data.invented import make_frame
 from .conftest import address, again, open_page, texts, wait_for
@@ -30,7 +32,7 @@ def start(app):
 def test_the_empty_page_says_what_to_do(app):
     open_page(app)
     assert "No run yet" in texts(app)
-    assert "not known yet" in texts(app)  # how long it takes
+    assert "measured on another computer" in texts(app)  # how long it takes
     assert not app.error and not app.warning
 
 
@@ -84,6 +86,11 @@ def test_a_choice_can_be_taken_away_as_code(app):
     for given in ({"method": "full"}, {"method": "lora", "present": "1"}):
         open_page(app, **given)
         assert not any("LoraConfig" in block.value for block in app.code)
+
+
+def test_a_method_that_nobody_has_timed_takes_unknown_time(app):
+    open_page(app, method="two-sided")
+    assert "not known yet" in texts(app)
 
 
 def test_settings_of_a_hidden_method_come_back(app):
@@ -145,6 +152,25 @@ def test_a_run_from_click_to_result(app, runs, own_data):
     assert "judged by" in texts(app)  # the next run's time is known from this one
     names = ZipFile(BytesIO(export.zipped(run.folder / "adapter"))).namelist()
     assert "adapter/adapter_config.json" in names
+
+
+def test_runs_beside_each_other_are_called_by_what_tells_them_apart():
+    first = Run(Path("1"), settings.run_config(settings.SHEET.defaults()), "finished", "", [], None)
+    longer = replace(first, config=replace(first.config, train=TrainConfig(epochs=1, seed=4)))
+    assert wording.titles([first, longer]) == [
+        "LoRA r=8, alpha=16, all-linear, all layers, 3 epochs",
+        "LoRA r=8, alpha=16, all-linear, all layers, 1 epoch, seed 4",
+    ]
+    assert wording.titles([first]) == ["LoRA r=8, alpha=16, all-linear, all layers"]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [("all", "all layers"), ("top:1", "top layer"), ("top:2", "top 2 layers"),
+     ("0,5", "layers 0 5"), ((0, 5), "layers 0 5"), ("5", "layers 5")],
+)  # fmt: skip
+def test_layers_in_words(chosen, words):
+    assert wording.layers(chosen) == words
 
 
 def test_several_seeds_are_several_runs(app, runs, own_data):

@@ -89,6 +89,13 @@ def test_what_is_no_table_is_refused_in_plain_words(runs, content):
     assert kept_files(runs) == set()
 
 
+@pytest.mark.parametrize("encoding", ["gb18030", "utf-16"])
+def test_another_encoding_than_utf8_is_named(runs, encoding):
+    with pytest.raises(uploads.UploadError, match="not in UTF-8. Save it again"):
+        uploads.read("文本,类别\n很好,正\n".encode(encoding))
+    assert len(uploads.read("文本,类别\n很好,正\n".encode("utf-8-sig"))) == 1
+
+
 def test_too_large_and_too_long_files_are_refused(runs, monkeypatch):
     monkeypatch.setattr(uploads, "MOST_ROWS", 50)
     with pytest.raises(uploads.UploadError, match="60 rows"):

@@ -45,7 +45,7 @@ def recent_runs() -> list[Run]:
 def finished_runs() -> list[Run]:
     """Finished runs with a test result, newest first."""
     stamped = [(f, s) for f in sorted(_folders(), reverse=True) if (s := _result_written(f))]
-    found = [_finished(str(folder), stamp) for folder, stamp in stamped]
+    found = [_finished(folder, stamp) for folder, stamp in stamped]
     return [run for run in found if run and run.test]
 
 
@@ -116,7 +116,7 @@ def _folders() -> list[Path]:
 
 def _finished_or_not(folder: Path) -> Run | None:
     stamp = _result_written(folder)
-    if stamp and (run := _finished(str(folder), stamp)):
+    if stamp and (run := _finished(folder, stamp)):
         return run
     try:
         return jobs.read(folder)
@@ -124,14 +124,25 @@ def _finished_or_not(folder: Path) -> Run | None:
         return None
 
 
-@st.cache_resource(show_spinner=False, max_entries=2000)
-def _finished(folder: str, written: float) -> Run | None:
-    """A finished run does not change, so it is read once; ``written`` tells it from a new one."""
+def _finished(folder: Path, written: float) -> Run | None:
     try:
-        run = jobs.read(Path(folder))
+        return _read_once(str(folder), written)
     except RunError:
         return None
-    return run if run.state == "finished" else None
+
+
+@st.cache_resource(show_spinner=False, max_entries=2000)
+def _read_once(folder: str, written: float) -> Run:
+    """A finished run does not change, so it is read once; ``written`` tells it from a new one.
+
+    Raises:
+        RunError: not finished; that is not remembered, because the queue gives a run up only a
+            moment after its result is on disk.
+    """
+    run = jobs.read(Path(folder))
+    if run.state != "finished":
+        raise RunError(f"The run in {folder} has not finished.")
+    return run
 
 
 @st.cache_resource(show_spinner=False, max_entries=2000)

@@ -173,6 +173,20 @@ def test_layers_in_words(chosen, words):
     assert wording.layers(chosen) == words
 
 
+def test_a_run_looked_at_before_the_queue_gave_it_up_is_found_later(runs, monkeypatch):
+    config = settings.run_config(settings.SHEET.defaults())
+    folder = runs / "20250101-120000-deadbeef"
+    folder.mkdir(parents=True)
+    for name in ("status.json", "result.json"):
+        (folder / name).write_text("{}")
+    monkeypatch.setattr(Run, "test", property(lambda run: run.result))
+    run = Run(folder, config, "running", "", [], {"accuracy": 1})
+    monkeypatch.setattr(jobs, "read", lambda _: run)
+    assert folders.finished_runs() == []
+    monkeypatch.setattr(jobs, "read", lambda _: replace(run, state="finished"))
+    assert [found.id for found in folders.finished_runs()] == [folder.name]
+
+
 def test_several_seeds_are_several_runs(app, runs, own_data):
     open_page(app, data=own_data, seeds="3", seed="5", **TINY)
     start(app)

@@ -10,6 +10,7 @@ import streamlit as st
 
 from lora_lab.dashboard import (
     compare_charts,
+    compare_effects,
     compare_filters,
     compare_rows,
     export,
@@ -63,6 +64,7 @@ def show() -> None:
     if kept.empty:
         st.info(t("compare.nothing_left"))
         return
+    compare_effects.show(kept)
     items = compare_rows.items(kept, state.values()["unit"])
     chosen, is_suggestion = _chosen(items, kept)
     _accuracy(items, chosen)
@@ -82,7 +84,6 @@ def _no_grid(problem: str) -> None:
 
 
 def _accuracy(items: pd.DataFrame, chosen: list[str]) -> None:
-    st.header(t("compare.chart.heading"), anchor=False)
     form.one(SHEET, "axis")
     axis = state.values()["axis"]
     items = items.assign(series=compare_rows.series(items, axis))
@@ -160,7 +161,8 @@ def _verdicts(items: pd.DataFrame, chosen: list[str], runs: pd.DataFrame) -> Non
     if len(chosen) < 2:
         st.info(t("compare.verdict.choose"))
         return
-    found = [verdict(rows[chosen[0]], rows[other], runs) for other in chosen[1:]]
+    others = chosen[1:]
+    found = [verdict(rows[chosen[0]], rows[other], runs, len(others)) for other in others]
     st.markdown("\n".join(f"- {one.text}" for one in found))
     st.caption(" ".join(basis_texts(found)))
 

@@ -10,6 +10,7 @@ import streamlit as st
 
 from lora_lab.dashboard import (
     compare_charts,
+    compare_curves,
     compare_effects,
     compare_filters,
     compare_rows,
@@ -113,6 +114,8 @@ def _notes(
         if front.sum() <= MOST_NAMED:
             members = items[front].sort_values(axis)["title"].map(wording.plain)
             notes.append(t("compare.chart.members", names=t("common.comma").join(members)))
+    elif axis == "alpha" and compare_rows.alpha_follows_rank(items):
+        notes.append(t("compare.chart.alpha_follows"))
     elif placed[axis].nunique() == 1:
         notes.append(t("compare.chart.one_value", axis=t(f"compare.axis.option.{axis}")))
     return notes
@@ -176,7 +179,7 @@ def _curves(items: pd.DataFrame, chosen: list[str], rows: Rows) -> None:
     st.header(t("compare.curves.heading"), anchor=False)
     quantities = ("validation_accuracy", "training_loss")
     for column, quantity in zip(st.columns(2), quantities, strict=True):
-        draw = partial(compare_charts.curves, epochs, quantity, list(picked["title"]))
+        draw = partial(compare_curves.curves, epochs, quantity, list(picked["title"]))
         column.altair_chart(draw(legend=False))
         with column:
             export.figure(draw(legend=True), f"curves-{quantity}")

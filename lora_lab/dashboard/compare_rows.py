@@ -140,10 +140,17 @@ def titles(items: pd.DataFrame) -> list[str]:
 
 def series(items: pd.DataFrame, axis: str) -> list[str]:
     """Which points of a chart belong together: what its axis does not tell."""
+    if axis == "alpha" and alpha_follows_rank(items):
+        axis = "rank"
     if axis in ("alpha", "scale"):
         return _names(items, {"rank"})
     vary = varying(items, "scale", "layers", "targets", "train") - {axis}
     return _names(items, vary | {"rank"} if axis == "layers" else vary)
+
+
+def alpha_follows_rank(items: pd.DataFrame) -> bool:
+    """Whether alpha / r is the same for all: then alpha changes with the rank and never alone."""
+    return items["scale"].nunique() == 1 and items["rank"].nunique() > 1
 
 
 def varying(items: pd.DataFrame, *columns: str) -> set[str]:

@@ -10,15 +10,21 @@ from lora_lab.dashboard.language import t
 from lora_lab.dashboard.wording import percent
 
 
-def lines_across(items: pd.DataFrame, line: float, dark: bool) -> alt.LayerChart:
-    """Dashed lines for what has no place on the axis, named at their left ends."""
+def lines_across(items: pd.DataFrame, line: float, middle: float, dark: bool) -> alt.LayerChart:
+    """Dashed lines for what has no place on the axis. Points mostly rise from the lower left to the
+    upper right, so a line is named at its left end above ``middle`` and at its right end below."""
     ink = "#c9c5c0" if dark else "#55524e"
     rules = alt.Chart(items).mark_rule(strokeDash=[7, 5], strokeWidth=1.8, color=ink)
-    names = alt.Chart(names_across(items, line)).mark_text(
-        align="left", baseline="bottom", dx=6, dy=-3, fontSize=letters() - 1, color=ink,
-        lineBreak="\n",
-    )  # fmt: skip
-    return rules.encode(y="test:Q") + names.encode(y="test:Q", x=alt.value(0), text="text:N")
+    names = names_across(items, line)
+    chart = rules.encode(y="test:Q")
+    for side, part in (("left", names["test"] >= middle), ("right", names["test"] < middle)):
+        text = alt.Chart(names[part]).mark_text(
+            align=side, baseline="bottom", dx=6 if side == "left" else -6, dy=-3,
+            fontSize=letters() - 1, color=ink, lineBreak="\n",
+        )  # fmt: skip
+        x = alt.value(0) if side == "left" else alt.value("width")
+        chart += text.encode(y="test:Q", x=x, text="text:N")
+    return chart
 
 
 def names_across(items: pd.DataFrame, line: float) -> pd.DataFrame:

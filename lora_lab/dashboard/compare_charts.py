@@ -61,12 +61,15 @@ def accuracy_over(
         legend=None,
     )
     line = 1.5 * letters() * (high - low) / HEIGHT
-    layers = [lines_across(items[~has_place(items, axis)], line, dark)]
+    across = items[~has_place(items, axis)]
+    layers = [lines_across(across, line, (low + high) / 2, dark)]
     if front is not None:
         layers.append(_front(placed[front.loc[placed.index]], axis, y))
     elif axis == "rank" or (axis == "alpha" and alpha_follows_rank(items)):
         middle = alt.Y("mean(test):Q", title=t("compare.chart.accuracy"))
-        layers.append(base.mark_line(strokeWidth=1.5, opacity=0.5).encode(y=middle))
+        layers.append(
+            base.mark_line(strokeWidth=1.5, opacity=0.5).encode(y=middle, detail="whose:N")
+        )
     layers.append(
         base.mark_rule(strokeWidth=3, opacity=0.45).encode(
             y=alt.Y("low:Q"), y2="high:Q", tooltip=tips
@@ -118,7 +121,12 @@ def _x(items: pd.DataFrame, axis: str) -> alt.X:
         scale = alt.Scale(type="log", nice=False, padding=24)
         steps = (1,) if axis == "trainable" else (1, 2, 5)
         ticks = [step * 10**power for power in range(10) for step in steps]
-        return alt.X(f"{axis}:Q", title=title, scale=scale, axis=scaled_axis("~s", values=ticks))
+        return alt.X(
+            f"{axis}:Q",
+            title=title,
+            scale=scale,
+            axis=scaled_axis("~s", values=ticks, tickCount=len(ticks)),
+        )
     order = sorted(items[axis].unique(), key=_size_of) if axis == "layers" else "ascending"
     kind = "N" if axis == "layers" else "O"
     return alt.X(f"{axis}:{kind}", title=title, sort=order, axis=alt.Axis(labelAngle=0, **_text()))

@@ -41,4 +41,5 @@ def curves(
 def _whole(last: int) -> alt.Axis:
     """Whole epochs only, and no more of them than can be read."""
     step = max(1, last // 8)
-    return scaled_axis("d", values=list(range(step, int(last) + 1, step)))
+    epochs = list(range(int(step), int(last) + 1, int(step)))
+    return scaled_axis("d", values=epochs, tickCount=len(epochs), labelOverlap=False)

@@ -85,7 +85,8 @@ def _sentence(one: Contrast, found: Difference, varied: set[str]) -> str:
         same = ""
     else:
         first, second = (_value(getattr(row, one.quantity)) for row in (one.first, one.second))
-        same = t("compare.effect.same", name=compare_rows.name(one.second, varied - {one.quantity}))
+        rest = compare_rows.name(one.second, varied - {one.quantity})
+        same = t("compare.effect.same", name=wording.plain(rest))
     return t(
         f"compare.effect.{'real' if found.measurable else 'none'}",
         quantity=t(f"compare.effect.{one.quantity}"),
@@ -96,7 +97,7 @@ def _sentence(one: Contrast, found: Difference, varied: set[str]) -> str:
         value=points(found.value),
         low=points(found.interval.low),
         high=points(found.interval.high),
-        same=wording.plain(same),
+        same=same,
     )
 
 

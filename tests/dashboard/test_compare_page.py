@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
 from lora_lab.comparing import interval_over_seeds
-from lora_lab.dashboard import compare_effects, compare_page, compare_rows, compare_words
+from lora_lab.dashboard import (
+    compare_across,
+    compare_charts,
+    compare_effects,
+    compare_page,
+    compare_rows,
+    compare_words,
+)
 from lora_lab.dashboard.kinds import Names
 from lora_lab.presets import SEEDS, preset
 from lora_lab.results_table import right_answers
@@ -210,7 +217,7 @@ def test_the_top_says_what_each_setting_does_and_what_moves_most_comes_first(run
     head, *others = lists(app)[0].splitlines()
     assert head.startswith("- **Method**, Head only → LoRA r=")
     assert "**a measurable difference**" in head
-    assert any(line.startswith("- **Rank r**, 1 → 8: ") for line in others)
+    assert any(line.startswith("- **Rank r**, 1 → 8 (LoRA): ") for line in others)
     assert all("no measurable difference" in line for line in others)
     assert "number of comparisons: 3" in texts(app) and "1,000 sentences" in texts(app)
     assert lists(open_page(unit="runs"))[0] == lists(app)[0], "settings, whatever is listed"
@@ -335,6 +342,29 @@ def test_a_lesson_can_fix_what_is_compared(runs, grid):
 
 
 # ------------------------------------------------------------------ rows
+
+
+def test_names_of_lines_across_never_cover_one_another():
+    items = pd.DataFrame(
+        [
+            ("Head", "Head, seed 0", 0.650), ("Head", "Head, seed 1", 0.655),
+            ("Full", "Full", 0.800), ("Two-sided", "Two-sided", 0.795),
+        ],
+        columns=["series", "title", "test"],
+    )  # fmt: skip
+    found = compare_across.names_across(items, line=0.02)
+    assert found["text"].tolist() == ["Full 80.0%\nTwo-sided 79.5%", "Head 65.0% to 65.5%"]
+    assert found["test"].tolist() == [0.8, 0.655]
+
+
+def test_a_front_over_parameters_is_one_line_and_over_seconds_one_for_each_machine(runs, grid):
+    make_run(runs / "20250101-120000-aaaaaaaa", lora(rank=2), answers(0.9))
+    items = compare_rows.items(compare_rows.everything().runs, "settings")
+    for axis, joined in (("trainable", True), ("seconds", False)):
+        placed = items[compare_rows.front(items, axis)]
+        y = compare_charts.alt.Y("test:Q")
+        encoding = compare_charts._front(placed, axis, y).to_dict()["encoding"]
+        assert ("detail" not in encoding) == joined
 
 
 def test_the_front_does_not_mix_times_of_different_machines(runs, grid):

@@ -64,8 +64,16 @@ def build_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     sweep.add_argument("--folder", type=Path, help="(default: a new one under runs/)")
     _model_flag(sweep)
-    sweep.add_argument("--preset", help="a named grid in the place of all settings: classroom")
-    sweep.add_argument("--export", type=Path, metavar="FOLDER", help="also store it as a grid")
+    sweep.add_argument(
+        "--preset",
+        help="a named grid instead of any settings; 'classroom' is the one the dashboard shows",
+    )
+    sweep.add_argument(
+        "--export",
+        type=Path,
+        metavar="FOLDER",
+        help="also write runs.csv, epochs.csv and origin.json there, as the dashboard reads them",
+    )
     sweep.add_argument("--ranks", default="", help="such as 1,2,4,8")
     sweep.add_argument("--layer-choices", default="", help="such as 'top:1 top:2 all'")
     sweep.add_argument("--seeds", default="", help="such as 0,1,2")

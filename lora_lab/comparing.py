@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from lora_lab.evaluation import Interval, wilson_interval
+from lora_lab.evaluation import Interval
 
 # SciPy is imported where it is used: it takes a second.
 
@@ -29,7 +29,8 @@ class Difference:
 
     Attributes:
         value, interval: the difference and its 95% interval, as shares (0.01 is one point).
-        p_value: how often chance alone would part two equals at least so far.
+        p_value: how often chance alone would part two equals at least so far. Of several
+            comparisons, both are corrected: see ``paired_difference``.
         basis: "mcnemar": one trained model each, McNemar's exact test. "seeds": several seeds
             each, so it holds for the settings. "sentences": several seeds against one, so it
             holds for these trained models only, as "mcnemar" does.
@@ -86,7 +87,7 @@ def interval_over_seeds(accuracies: Sequence[float], examples: int) -> Interval:
     return Interval(max(0.0, float(centre - half)), min(1.0, float(centre + half)))
 
 
-def paired_difference(first: np.ndarray, second: np.ndarray) -> Difference:
+def paired_difference(first: np.ndarray, second: np.ndarray, *, comparisons: int = 1) -> Difference:
     """Compare two settings on the same sentences.
 
     One seed each: McNemar's exact test, a binomial test on the sentences that just one of the two
@@ -105,10 +106,15 @@ def paired_difference(first: np.ndarray, second: np.ndarray) -> Difference:
     Args:
         first, second: (K, N) or (N,) booleans, one row per seed: whether a sentence was got
             right. The N sentences are the same ones in the same order.
+        comparisons: how many are made at once, this one among them. Each takes its part of the
+            5% (Bonferroni): p is multiplied by their number and the interval is as much wider, so
+            that all intervals together hold in 95 of 100 cases.
 
     Raises:
-        ValueError: no sentences, or not the same number of them.
+        ValueError: no sentences, or not the same number of them; ``comparisons`` below 1.
     """
+    if comparisons < 1:
+        raise ValueError(f"comparisons is {comparisons}; this one counts, so it is at least 1.")
     a, b = np.atleast_2d(first).astype(float), np.atleast_2d(second).astype(float)
     if a.shape[1] != b.shape[1] or a.size == 0 or b.size == 0:
         raise ValueError(
@@ -116,27 +122,28 @@ def paired_difference(first: np.ndarray, second: np.ndarray) -> Difference:
             "least one, can be compared."
         )
     difference = a.mean(axis=0) - b.mean(axis=0)
-    if len(a) == len(b) == 1:
-        return _mcnemar(difference)
-    return _crossed(a, b)
+    level = 1 - (1 - LEVEL) / comparisons
+    found = _mcnemar(difference, level) if len(a) == len(b) == 1 else _crossed(a, b, level)
+    return replace(found, p_value=min(1.0, comparisons * found.p_value))
 
 
-def _mcnemar(difference: np.ndarray) -> Difference:
+def _mcnemar(difference: np.ndarray, level: float) -> Difference:
     from scipy.stats import binomtest
 
     wins, losses = int((difference > 0).sum()), int((difference < 0).sum())
     decided, share = wins + losses, (wins + losses) / len(difference)
     if decided == 0:
-        reach = wilson_interval(0, len(difference)).high  # sentences elsewhere might part them
+        unseen = binomtest(0, len(difference)).proportion_ci(level, method="wilson")
+        reach = float(unseen.high)  # sentences elsewhere might part them
         return Difference(0.0, Interval(-reach, reach), 1.0, "mcnemar", 0, 0)
     test = binomtest(wins, decided, 0.5)
-    bounds = test.proportion_ci(LEVEL, method="exact")
+    bounds = test.proportion_ci(level, method="exact")
     interval = Interval(share * (2 * bounds.low - 1), share * (2 * bounds.high - 1))
     p_value = min(1.0, float(test.pvalue))
     return Difference(float(difference.mean()), interval, p_value, "mcnemar", wins, losses)
 
 
-def _crossed(a: np.ndarray, b: np.ndarray) -> Difference:
+def _crossed(a: np.ndarray, b: np.ndarray, level: float) -> Difference:
     from scipy.stats import t as student
 
     difference, n = a.mean(axis=0) - b.mean(axis=0), a.shape[1]
@@ -149,11 +156,11 @@ def _crossed(a: np.ndarray, b: np.ndarray) -> Difference:
     choice_of_sentences = float(difference.var(ddof=1)) / n if n > 1 else 0.0
     variance = choice_of_sentences + max(0.0, seeds - counted_already)
     if variance == 0:  # every sentence and seed says the same
-        return replace(_mcnemar(difference), basis=basis)
+        return replace(_mcnemar(difference, level), basis=basis)
     parts.append((choice_of_sentences, max(1, n - 1)))
     freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
     value, error = float(difference.mean()), np.sqrt(variance)
-    half = float(student.ppf((1 + LEVEL) / 2, freedom) * error)
+    half = float(student.ppf((1 + level) / 2, freedom) * error)
     return Difference(
         value=value,
         interval=Interval(value - half, value + half),

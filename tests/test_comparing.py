@@ -180,6 +180,37 @@ def test_the_same_answers_are_no_difference_and_opposite_ones_are(seeds):
     assert paired_difference(right, ~right).measurable
 
 
+@pytest.mark.parametrize("seeds", [1, 4])
+def test_of_several_comparisons_each_takes_its_part_of_the_5_percent(seeds):
+    generator = np.random.default_rng(5)
+    difficulty = generator.normal(1, 1, 300)
+    first, second = (trained(generator, seeds, difficulty, 0.2) for _ in "ab")
+    alone = paired_difference(first, second)
+    wider = [paired_difference(first, second, comparisons=m) for m in (2, 5)]
+    for m, found in zip((2, 5), wider, strict=True):
+        assert found.value == alone.value
+        assert found.p_value == pytest.approx(min(1, m * alone.p_value))
+        assert found.measurable == (not found.interval.low <= 0 <= found.interval.high)
+    widths = [d.interval.high - d.interval.low for d in (alone, *wider)]
+    assert widths == sorted(widths) and widths[0] < widths[-1]
+
+
+def test_five_comparisons_of_equals_find_nothing_in_95_of_100_cases():
+    generator = np.random.default_rng(11)
+    repeats, corrected, alone = 250, 0, 0
+    for _ in range(repeats):
+        difficulty = generator.normal(1.2, 1, SENTENCES)
+        first, *others = (trained(generator, 3, difficulty, 0.2) for _ in range(6))
+        corrected += any(paired_difference(first, o, comparisons=5).measurable for o in others)
+        alone += any(paired_difference(first, o).measurable for o in others)
+    assert corrected / repeats <= 0.06 < alone / repeats
+
+
+def test_no_comparison_at_all_is_refused():
+    with pytest.raises(ValueError, match="at least 1"):
+        paired_difference(np.ones(3, bool), np.ones(3, bool), comparisons=0)
+
+
 def test_answers_to_different_sentences_are_refused():
     with pytest.raises(ValueError, match="same sentences"):
         paired_difference(np.ones(10, bool), np.ones(11, bool))

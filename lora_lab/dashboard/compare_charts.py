@@ -1,4 +1,4 @@
-"""The compare page's charts: accuracy over a quantity, and learning curves over one another."""
+"""The compare page's chart: accuracy over a quantity."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import altair as alt
 import pandas as pd
 
 from lora_lab.dashboard.charts import GREY, letters
+from lora_lab.dashboard.compare_across import lines_across
+from lora_lab.dashboard.compare_rows import alpha_follows_rank
 from lora_lab.dashboard.language import t
 from lora_lab.dashboard.wording import percent
 
@@ -40,12 +42,12 @@ def accuracy_over(
     placed["text"] = _interval_texts(placed)
     names = in_legend(placed["series"])
     x = _x(placed, axis)
-    y = alt.Y("test:Q", title=t("compare.chart.accuracy"), scale=_reach(items), axis=_axis("%"))
-    base = alt.Chart(placed).encode(
-        x=x,
-        color=_colour("series", names, legend),
-        **(dict(xOffset=alt.XOffset("series:N", sort=names)) if axis in STEPS else {}),
-    )
+    low, high = _reach(items)
+    scale = alt.Scale(domain=[low, high], nice=False, zero=False)
+    y = alt.Y("test:Q", title=t("compare.chart.accuracy"), scale=scale, axis=scaled_axis("%"))
+    base = alt.Chart(placed).encode(x=x, color=colour("series", names, legend))
+    if axis in STEPS and placed.groupby(axis)["series"].nunique().gt(1).any():
+        base = base.encode(xOffset=alt.XOffset("series:N", sort=names))
     tips = [
         alt.Tooltip("title:N", title=t("compare.column.title")),
         alt.Tooltip("text:N", title=t("compare.column.test")),
@@ -58,11 +60,16 @@ def accuracy_over(
         scale=alt.Scale(domain=["shipped", "own"], range=["circle", "diamond"]),
         legend=None,
     )
-    layers = [_across(items[~has_place(items, axis)], dark)]
+    line = 1.5 * letters() * (high - low) / HEIGHT
+    across = items[~has_place(items, axis)]
+    layers = [lines_across(across, line, (low + high) / 2, dark)]
     if front is not None:
         layers.append(_front(placed[front.loc[placed.index]], axis, y))
-    elif axis == "rank":
-        layers.append(base.mark_line(strokeWidth=1.5, opacity=0.5).encode(y=y))
+    elif axis == "rank" or (axis == "alpha" and alpha_follows_rank(items)):
+        middle = alt.Y("mean(test):Q", title=t("compare.chart.accuracy"))
+        layers.append(
+            base.mark_line(strokeWidth=1.5, opacity=0.5).encode(y=middle, detail="whose:N")
+        )
     layers.append(
         base.mark_rule(strokeWidth=3, opacity=0.45).encode(
             y=alt.Y("low:Q"), y2="high:Q", tooltip=tips
@@ -77,32 +84,6 @@ def accuracy_over(
         ring.mark_point(size=330, strokeWidth=2, color=ink).encode(y=y, color=alt.value(ink))
     )
     return alt.layer(*layers).properties(height=HEIGHT)
-
-
-def curves(
-    epochs: pd.DataFrame, quantity: str, names: list[str], *, legend: bool
-) -> alt.LayerChart:
-    """One line per run, a colour per item (``title``), from the epochs of the chosen items."""
-    digits = "%" if quantity == "validation_accuracy" else ".2f"
-    base = alt.Chart(epochs).encode(
-        x=alt.X("step:Q", title=t("compare.chart.step"), axis=_axis("d", tickMinStep=1)),
-        y=alt.Y(
-            f"{quantity}:Q",
-            title=t(f"compare.chart.{quantity}"),
-            scale=alt.Scale(zero=False, nice=True),
-            axis=_axis(digits),
-        ),
-        detail="id:N",
-        color=_colour("title", names, legend),
-        tooltip=[
-            alt.Tooltip("title:N", title=t("compare.column.title")),
-            alt.Tooltip("seed:Q", title=t("compare.column.seed")),
-            alt.Tooltip("epoch:Q", title=t("compare.chart.epoch")),
-            alt.Tooltip(f"{quantity}:Q", title=t(f"compare.chart.{quantity}"), format=".3f"),
-        ],
-    )
-    lines = base.mark_line(strokeWidth=2, opacity=0.7)
-    return (lines + base.mark_point(filled=True, size=60)).properties(height=280)
 
 
 def has_place(items: pd.DataFrame, axis: str) -> pd.Series:
@@ -137,7 +118,14 @@ def _x(items: pd.DataFrame, axis: str) -> alt.X:
     title = t(f"compare.axis.option.{axis}")
     if axis in COSTS:
         scale = alt.Scale(type="log", nice=False, padding=24)
-        return alt.X(f"{axis}:Q", title=title, scale=scale, axis=_axis("~s", tickCount=6))
+        steps = (1,) if axis == "trainable" else (1, 2, 5)
+        ticks = [step * 10**power for power in range(10) for step in steps]
+        return alt.X(
+            f"{axis}:Q",
+            title=title,
+            scale=scale,
+            axis=scaled_axis("~s", values=ticks, tickCount=len(ticks)),
+        )
     order = sorted(items[axis].unique(), key=_size_of) if axis == "layers" else "ascending"
     kind = "N" if axis == "layers" else "O"
     return alt.X(f"{axis}:{kind}", title=title, sort=order, axis=alt.Axis(labelAngle=0, **_text()))
@@ -151,28 +139,16 @@ def _size_of(layers: str) -> tuple[float, str]:
     return float(number) if number.isdigit() else float(len(kind.split())), layers
 
 
-def _across(items: pd.DataFrame, dark: bool) -> alt.LayerChart:
-    """Dashed lines for what has no place on the axis, named at their ends."""
-    names = [
-        f"{title} {percent(test)}"
-        for title, test in zip(items["title"], items["test"], strict=True)
-    ]
-    base = alt.Chart(items.assign(text=names)).encode(y=alt.Y("test:Q", scale=None))
-    ink = "#c9c5c0" if dark else "#55524e"
-    rules = base.mark_rule(strokeDash=[7, 5], strokeWidth=1.8, color=ink)
-    return rules.encode(y="test:Q") + base.mark_text(
-        align="left", baseline="bottom", dx=6, dy=-3, fontSize=letters() - 1, color=ink
-    ).encode(y="test:Q", x=alt.value(0), text="text:N")
-
-
 def _front(items: pd.DataFrame, axis: str, y: alt.Y) -> alt.Chart:
     line = alt.Chart(items.sort_values(axis)).mark_line(
         interpolate="step-after", strokeWidth=2.5, color=GREY, strokeDash=[3, 3]
     )
-    return line.encode(x=f"{axis}:Q", y=y, detail="whose:N")
+    if axis == "seconds":  # of different machines, see compare_rows.front
+        line = line.encode(detail="whose:N")
+    return line.encode(x=f"{axis}:Q", y=y)
 
 
-def _colour(field: str, names: list[str], legend: bool) -> alt.Color:
+def colour(field: str, names: list[str], legend: bool) -> alt.Color:
     shown = alt.Legend(
         title=None, orient="bottom", columns=2, labelLimit=460, labelFontSize=letters()
     )
@@ -180,9 +156,9 @@ def _colour(field: str, names: list[str], legend: bool) -> alt.Color:
     return alt.Color(f"{field}:N", scale=scale, legend=shown if legend else None)
 
 
-def _reach(items: pd.DataFrame) -> alt.Scale:
+def _reach(items: pd.DataFrame) -> tuple[float, float]:
     low, high = float(items["low"].min()), float(items["high"].max())
-    return alt.Scale(domain=[max(0.0, low - 0.02), min(1.0, high + 0.02)], nice=False, zero=False)
+    return max(0.0, low - 0.02), min(1.0, high + 0.02)
 
 
 def _interval_texts(items: pd.DataFrame) -> list[str]:
@@ -193,7 +169,7 @@ def _interval_texts(items: pd.DataFrame) -> list[str]:
     ]
 
 
-def _axis(number_format: str, **more: Any) -> alt.Axis:
+def scaled_axis(number_format: str, **more: Any) -> alt.Axis:
     return alt.Axis(format=number_format, grid=True, **({"tickCount": 5} | more), **_text())
 
 

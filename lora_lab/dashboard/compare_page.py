@@ -10,6 +10,8 @@ import streamlit as st
 
 from lora_lab.dashboard import (
     compare_charts,
+    compare_curves,
+    compare_effects,
     compare_filters,
     compare_rows,
     export,
@@ -63,6 +65,7 @@ def show() -> None:
     if kept.empty:
         st.info(t("compare.nothing_left"))
         return
+    compare_effects.show(kept)
     items = compare_rows.items(kept, state.values()["unit"])
     chosen, is_suggestion = _chosen(items, kept)
     _accuracy(items, chosen)
@@ -82,7 +85,6 @@ def _no_grid(problem: str) -> None:
 
 
 def _accuracy(items: pd.DataFrame, chosen: list[str]) -> None:
-    st.header(t("compare.chart.heading"), anchor=False)
     form.one(SHEET, "axis")
     axis = state.values()["axis"]
     items = items.assign(series=compare_rows.series(items, axis))
@@ -112,6 +114,8 @@ def _notes(
         if front.sum() <= MOST_NAMED:
             members = items[front].sort_values(axis)["title"].map(wording.plain)
             notes.append(t("compare.chart.members", names=t("common.comma").join(members)))
+    elif axis == "alpha" and compare_rows.alpha_follows_rank(items):
+        notes.append(t("compare.chart.alpha_follows"))
     elif placed[axis].nunique() == 1:
         notes.append(t("compare.chart.one_value", axis=t(f"compare.axis.option.{axis}")))
     return notes
@@ -160,7 +164,8 @@ def _verdicts(items: pd.DataFrame, chosen: list[str], runs: pd.DataFrame) -> Non
     if len(chosen) < 2:
         st.info(t("compare.verdict.choose"))
         return
-    found = [verdict(rows[chosen[0]], rows[other], runs) for other in chosen[1:]]
+    others = chosen[1:]
+    found = [verdict(rows[chosen[0]], rows[other], runs, len(others)) for other in others]
     st.markdown("\n".join(f"- {one.text}" for one in found))
     st.caption(" ".join(basis_texts(found)))
 
@@ -174,7 +179,7 @@ def _curves(items: pd.DataFrame, chosen: list[str], rows: Rows) -> None:
     st.header(t("compare.curves.heading"), anchor=False)
     quantities = ("validation_accuracy", "training_loss")
     for column, quantity in zip(st.columns(2), quantities, strict=True):
-        draw = partial(compare_charts.curves, epochs, quantity, list(picked["title"]))
+        draw = partial(compare_curves.curves, epochs, quantity, list(picked["title"]))
         column.altair_chart(draw(legend=False))
         with column:
             export.figure(draw(legend=True), f"curves-{quantity}")

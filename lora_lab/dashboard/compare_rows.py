@@ -104,11 +104,18 @@ def suggested(items: pd.DataFrame, looked_at: Sequence[str]) -> list[str]:
     """Whom to compare as long as nothing is chosen: the run that is looked at, then the best item
     of each method by validation; the test is not for choosing. A lucky seed is not taken for a
     good setting where there are settings with several."""
-    steady = items[items["seeds"] > 1] if (items["seeds"] > 1).any() else items
-    best = steady.sort_values("validation", ascending=False).drop_duplicates("method")
-    by_method = dict(zip(best["method"], best["id"], strict=True))
-    names = [by_method[method] for method in METHODS_IN_ORDER if method in by_method]
-    return list(dict.fromkeys([*looked_at, *names]))
+    return list(dict.fromkeys([*looked_at, *best_of_methods(steady(items))["id"]]))
+
+
+def steady(items: pd.DataFrame) -> pd.DataFrame:
+    """Those with several seeds, if there are any."""
+    return items[items["seeds"] > 1] if (items["seeds"] > 1).any() else items
+
+
+def best_of_methods(items: pd.DataFrame) -> pd.DataFrame:
+    """The best of each method by validation, LoRA first."""
+    best = items.sort_values("validation", ascending=False).drop_duplicates("method")
+    return best.sort_values("method", key=lambda names: names.map(METHODS_IN_ORDER.index))
 
 
 def front(items: pd.DataFrame, cost: str) -> pd.Series:
@@ -122,7 +129,7 @@ def front(items: pd.DataFrame, cost: str) -> pd.Series:
 
 def titles(items: pd.DataFrame) -> list[str]:
     """Names as short as they can be: what all have in common is left out."""
-    vary = {"rank", *_varying(items, "scale", "targets", "layers", "data", "train", "epochs")}
+    vary = {"rank", *varying(items, "scale", "targets", "layers", "data", "train", "epochs")}
     vary |= {"seed"} & set(items.columns)
     if items.groupby("method")["rate"].nunique().gt(1).any():
         vary.add("rate")
@@ -138,13 +145,20 @@ def titles(items: pd.DataFrame) -> list[str]:
 
 def series(items: pd.DataFrame, axis: str) -> list[str]:
     """Which points of a chart belong together: what its axis does not tell."""
+    if axis == "alpha" and alpha_follows_rank(items):
+        axis = "rank"
     if axis in ("alpha", "scale"):
         return _names(items, {"rank"})
-    vary = _varying(items, "scale", "layers", "targets", "train") - {axis}
+    vary = varying(items, "scale", "layers", "targets", "train") - {axis}
     return _names(items, vary | {"rank"} if axis == "layers" else vary)
 
 
-def _varying(items: pd.DataFrame, *columns: str) -> set[str]:
+def alpha_follows_rank(items: pd.DataFrame) -> bool:
+    """Whether alpha / r is the same for all: then alpha changes with the rank and never alone."""
+    return items["scale"].nunique() == 1 and items["rank"].nunique() > 1
+
+
+def varying(items: pd.DataFrame, *columns: str) -> set[str]:
     """The columns that have more than one value, not counting rows that have none."""
     return {c for c in columns if items[c].replace("", None).dropna().nunique() > 1}
 
@@ -153,10 +167,11 @@ def _names(items: pd.DataFrame, say: Collection[str]) -> list[str]:
     """What each row is called when this is said; alpha / r only where it is not the usual one."""
     usual = items["scale"].mode()
     scale = usual.iloc[0] if len(usual) else None
-    return [_name(row, say, scale) for row in items.itertuples()]
+    return [name(row, say, scale) for row in items.itertuples()]
 
 
-def _name(row: Any, say: Collection[str], usual_scale: float | None) -> str:
+def name(row: Any, say: Collection[str], usual_scale: float | None = None) -> str:
+    """What a row is called when this is said."""
     parts = [t(f"train.method.option.{row.method}")]
     if "rank" in say and pd.notna(row.rank):
         parts[0] += f" r={row.rank}"

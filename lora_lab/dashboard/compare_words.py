@@ -27,8 +27,9 @@ class Verdict:
     overlap: bool
 
 
-def verdict(first: Any, second: Any, runs: pd.DataFrame) -> Verdict:
-    """Compare two rows of ``compare_rows.items`` that were scored on the same sentences."""
+def verdict(first: Any, second: Any, runs: pd.DataFrame, comparisons: int = 1) -> Verdict:
+    """Compare two rows of ``compare_rows.items`` that were scored on the same sentences, as one of
+    so many ``comparisons``."""
     if first.sentences != second.sentences:
         raise ValueError("Rows scored on different test sentences cannot be compared.")
     a, b = (Interval(row.low, row.high) for row in (first, second))
@@ -36,7 +37,7 @@ def verdict(first: Any, second: Any, runs: pd.DataFrame) -> Verdict:
     right = [right_answers(runs[runs["id"].isin(row.members)]) for row in (first, second)]
     if any(answers is None for answers in right):
         return _by_intervals(first.test - second.test, a.overlaps(b), names)
-    found = paired_difference(*right)
+    found = paired_difference(*right, comparisons=comparisons)
     key = "none"
     if found.measurable:
         key = "better" if found.value > 0 else "worse"
@@ -50,8 +51,8 @@ def basis_texts(verdicts: Sequence[Verdict]) -> list[str]:
     texts = [t(f"compare.verdict.basis.{basis}") for basis in _BASES if basis in used]
     if any(one.measurable and one.overlap for one in verdicts):
         texts.append(t("compare.verdict.paired"))
-    if len(verdicts) > 2:
-        texts.append(t("compare.verdict.many"))
+    if len(verdicts) > 1 and used != {"intervals"}:
+        texts.append(t("compare.verdict.many", count=len(verdicts)))
     return texts
 
 
@@ -65,13 +66,13 @@ def _by_intervals(gap: float, overlap: bool, names: dict[str, str]) -> Verdict:
 def _numbers(found: Difference) -> str:
     return t(
         "compare.verdict.numbers",
-        value=_points(found.value),
-        low=_points(found.interval.low),
-        high=_points(found.interval.high),
+        value=points(found.value),
+        low=points(found.interval.low),
+        high=points(found.interval.high),
         p="p < 0.001" if found.p_value < 0.001 else f"p = {found.p_value:.2g}",
     )
 
 
-def _points(share: float) -> str:
+def points(share: float) -> str:
     """Percentage points with their sign; a true minus, which Markdown takes for no list."""
     return f"{100 * share:+.1f}".replace("-", "−").replace("+0.0", "0.0").replace("−0.0", "0.0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,14 @@ from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
 from lora_lab.comparing import interval_over_seeds
-from lora_lab.dashboard import compare_page, compare_rows, compare_words
+from lora_lab.dashboard import (
+    compare_across,
+    compare_charts,
+    compare_effects,
+    compare_page,
+    compare_rows,
+    compare_words,
+)
 from lora_lab.dashboard.kinds import Names
 from lora_lab.presets import SEEDS, preset
 from lora_lab.results_table import right_answers
@@ -71,8 +79,12 @@ def shown(app: AppTest) -> pd.DataFrame:
 
 def verdicts(app: AppTest) -> list[str]:
     """The sentences of the comparison, without their escapes."""
-    found = (e.value.replace("\\", "") for e in app.markdown if e.value.startswith("- "))
-    return [line for text in found for line in text.splitlines()]
+    return lists(app)[-1].splitlines()
+
+
+def lists(app: AppTest) -> list[str]:
+    """What each setting does, where that is known; then the comparison of what is chosen."""
+    return [e.value.replace("\\", "") for e in app.markdown if e.value.startswith("- ")]
 
 
 def ids(frame: pd.DataFrame, **wanted: object) -> list[str]:
@@ -179,6 +191,60 @@ def test_rows_on_different_sentences_are_never_compared(runs, no_grid):
         compare_words.verdict(first, second, table)
 
 
+def test_comparisons_made_at_once_are_corrected_and_the_page_says_so(runs, grid):
+    table = read_grid(grid).runs
+    settings = ("shipped." + table["setting"]).unique()
+    three, alone = (
+        open_page(chosen=",".join(settings[:3])),
+        open_page(chosen=",".join(settings[:2])),
+    )
+    assert "These are 2 comparisons at once" in texts(three)
+    assert "comparisons at once" not in texts(alone)
+    of_three, single = _interval(verdicts(three)[0]), _interval(verdicts(alone)[0])
+    assert of_three[0] < single[0] and of_three[1] > single[1]
+
+
+def _interval(sentence: str) -> tuple[float, float]:
+    low, high = re.search(r"95%: (\S+) to ([^,]+),", sentence.replace("−", "-")).groups()
+    return float(low), float(high)
+
+
+# ------------------------------------------------------------------ which setting matters
+
+
+def test_the_top_says_what_each_setting_does_and_what_moves_most_comes_first(runs, grid):
+    app = open_page()
+    head, *others = lists(app)[0].splitlines()
+    assert head.startswith("- **Method**, Head only → LoRA r=")
+    assert "**a measurable difference**" in head
+    assert any(line.startswith("- **Rank r**, 1 → 8 (LoRA): ") for line in others)
+    assert all("no measurable difference" in line for line in others)
+    assert "number of comparisons: 3" in texts(app) and "1,000 sentences" in texts(app)
+    assert lists(open_page(unit="runs"))[0] == lists(app)[0], "settings, whatever is listed"
+
+
+@pytest.mark.parametrize("quantity", ["rank", "scale", "layers", "targets", "train"])
+def test_a_contrast_changes_one_thing_only_and_leaves_single_seeds_out(runs, quantity):
+    items = compare_rows.items(read_grid(compare_rows.GRID).runs, "settings")
+    own = items.iloc[[0]].assign(id="own", rank=999, seeds=1, validation=1.0)
+    found = {one.quantity: one for one in compare_effects.contrasts(pd.concat([items, own]))}
+    if quantity in ("scale", "train"):
+        assert quantity not in found, "the shipped grid does not vary it"
+        return
+    one = found[quantity]
+    differ = {n for n in compare_effects._MAKE if getattr(one.first, n) != getattr(one.second, n)}
+    assert differ == {quantity}
+    assert one.first.trainable < one.second.trainable
+    assert one.second.rank != 999
+
+
+def test_nothing_is_said_on_top_where_nothing_was_varied(runs, no_grid):
+    for seed in (0, 1):
+        make_run(runs / f"20250101-12000{seed}-aaaaaaaa", lora(seed=seed), answers(0.8))
+    app = open_page()
+    assert not lists(app) and "number of comparisons" not in texts(app)
+
+
 # ------------------------------------------------------------------ the address
 
 
@@ -238,7 +304,7 @@ def test_a_folder_named_to_deceive_is_shown_as_text(runs, grid):
     make_run(runs / "other", lora(rank=3), answers(0.8))
     app = open_page(unit="runs", chosen=Names(name="chosen").write([folder.name, "other"]))
     assert not app.exception and len(verdicts(app)) == 1
-    raw = next(e.value for e in app.markdown if e.value.startswith("- "))
+    raw = " ".join(e.value for e in app.markdown)
     assert "![x](" not in raw and "<b>" not in raw
 
 
@@ -276,6 +342,29 @@ def test_a_lesson_can_fix_what_is_compared(runs, grid):
 
 
 # ------------------------------------------------------------------ rows
+
+
+def test_names_of_lines_across_never_cover_one_another():
+    items = pd.DataFrame(
+        [
+            ("Head", "Head, seed 0", 0.650), ("Head", "Head, seed 1", 0.655),
+            ("Full", "Full", 0.800), ("Two-sided", "Two-sided", 0.795),
+        ],
+        columns=["series", "title", "test"],
+    )  # fmt: skip
+    found = compare_across.names_across(items, line=0.02)
+    assert found["text"].tolist() == ["Full 80.0%\nTwo-sided 79.5%", "Head 65.0% to 65.5%"]
+    assert found["test"].tolist() == [0.8, 0.655]
+
+
+def test_a_front_over_parameters_is_one_line_and_over_seconds_one_for_each_machine(runs, grid):
+    make_run(runs / "20250101-120000-aaaaaaaa", lora(rank=2), answers(0.9))
+    items = compare_rows.items(compare_rows.everything().runs, "settings")
+    for axis, joined in (("trainable", True), ("seconds", False)):
+        placed = items[compare_rows.front(items, axis)]
+        y = compare_charts.alt.Y("test:Q")
+        encoding = compare_charts._front(placed, axis, y).to_dict()["encoding"]
+        assert ("detail" not in encoding) == joined
 
 
 def test_the_front_does_not_mix_times_of_different_machines(runs, grid):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,12 @@ from lora_lab.dashboard import uploads
 from ..data.invented import make_frame
 from ..waiting import wait_for  # noqa: F401 (for the tests here)
 from .browser import APP, browser, page, server  # noqa: F401 (three are fixtures)
+
+
+@pytest.fixture(autouse=True)
+def main_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AppTest leaves its script behind as the main module, and new processes would run that."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
 @pytest.fixture

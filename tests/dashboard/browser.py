@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -70,3 +71,8 @@ def settled(page: Page) -> None:
     """Wait until Streamlit's script has run to its end and nothing will be drawn anew."""
     app = page.get_by_test_id("stApp")
     expect(app).to_have_attribute("data-test-script-state", "notRunning", timeout=PATIENCE)
+
+
+def address_has(page: Page, part: str) -> None:
+    """Wait until the address bar says so. (``page.url`` alone stands still between two calls.)"""
+    expect(page).to_have_url(re.compile(re.escape(part)), timeout=PATIENCE)

@@ -11,7 +11,7 @@ from lora_lab.adapt import LoraConfig
 from lora_lab.counting import count
 
 from ..waiting import wait_for
-from .browser import PATIENCE, settled
+from .browser import PATIENCE, address_has, settled
 
 
 def test_from_a_rank_to_a_result(server: tuple[str, Path], runs: Path, page: Page):
@@ -32,14 +32,14 @@ def test_from_a_rank_to_a_result(server: tuple[str, Path], runs: Path, page: Pag
     wait_for(moved, 30, "the slider to move")
     expect(figures).to_contain_text(trainable(rank=16), timeout=PATIENCE)
     expect(page.get_by_text("Scale alpha / r = 16 / 16 = 1")).to_be_visible()
-    assert "rank=16" in page.url
+    address_has(page, "rank=16")
 
     settled(page)
     page.get_by_role("button", name="Start run").click()
     expect(page.get_by_role("button", name="Cancel")).to_be_visible(timeout=PATIENCE)
     curve = page.get_by_text("Points: mean of each epoch.")
     expect(curve).to_be_visible(timeout=PATIENCE)
-    wait_for(lambda: "run=" in page.url, 30, "the run to be in the address")
+    address_has(page, "run=")
 
     # Closing and opening again: the address brings the run back; without it the queue shows it.
     link = page.url
@@ -68,11 +68,11 @@ def test_language_and_presenter_by_hand(server: tuple[str, Path], page: Page):
     before = page.evaluate(letters)
     page.get_by_text("Presenter", exact=True).click()
     wait_for(lambda: page.evaluate(letters) > before, 120, "large letters")
-    wait_for(lambda: "present=1" in page.url, 30, "the address to say that someone presents")
+    address_has(page, "present=1")
     settled(page)
     page.get_by_text("中文", exact=True).click()
     expect(page.get_by_role("button", name="开始训练")).to_be_visible(timeout=PATIENCE)
-    wait_for(lambda: "lang=zh" in page.url, 30, "the address to name the language")
+    address_has(page, "lang=zh")
     settled(page)
     page.go_back()
     expect(page.get_by_role("button", name="Start run")).to_be_visible(timeout=PATIENCE)

@@ -22,7 +22,7 @@ from lora_lab.runs import DataConfig, Run, RunConfig, execute
 from lora_lab.training import TrainConfig
 
 from ..waiting import wait_for
-from .browser import PATIENCE, settled, visiting
+from .browser import PATIENCE, address_has, settled, visiting
 
 PAGES = tuple(page.SHEET.name for page in dashboard.PAGES)
 SHORT = "layers=top:1&train=100&epochs=2"
@@ -61,7 +61,7 @@ def test_the_budget_follows_the_rank(server: tuple[str, Path], page: Page):
             slide(page, says("budget.rank.label"), to=str(rank))
         counted = f"{count('minilm', LoraConfig(rank=rank)).trainable_parameters:,}"
         expect(page.get_by_text(counted).first).to_be_visible(timeout=PATIENCE)
-    wait_for(lambda: "rank=16" in page.url, 30, "the rank to be in the address")
+    address_has(page, "rank=16")
     page.reload()
     expect(page.get_by_text(counted).first).to_be_visible(timeout=PATIENCE)
 
@@ -89,7 +89,7 @@ def test_a_run_goes_on_while_its_page_is_closed(
         open_page(page, f"{address}/?{SHORT}")
         start(page)
         expect(page.get_by_text(says("train.live.loss"))).to_be_visible(timeout=PATIENCE)
-        wait_for(lambda: "run=" in page.url, 30, "the run to be in the address")
+        address_has(page, "run=")
         page.reload()
         expect(page.get_by_text(says("train.live.loss"))).to_be_visible(timeout=PATIENCE)
         link = page.url
@@ -112,7 +112,7 @@ def test_two_visitors_see_one_queue_and_share_a_configuration(
         for page in (first, second):
             open_page(page, f"{address}/?{LONG}")
             start(page)
-            wait_for(lambda page=page: "run=" in page.url, 30, "the run to be in the address")
+            address_has(page, "run=")
         assert run_of(first) == run_of(second)  # the same settings join the same run
         expect(second.get_by_text(says("train.live.loss"))).to_be_visible(timeout=PATIENCE)
         second.get_by_role("button", name=says("train.live.cancel")).click()
@@ -159,11 +159,11 @@ def test_every_page_speaks_both_languages_and_remembers_it(server: tuple[str, Pa
     for name in PAGES:  # chosen in the navigation, which keeps the language
         page.get_by_role("link", name=says(f"common.pages.{name}", "zh"), exact=True).click()
         expect(title).to_have_text(says(f"{name}.title", "zh"), timeout=PATIENCE)
-        wait_for(lambda: "lang=zh" in page.url, 30, "the language to be in the address")
+        address_has(page, "lang=zh")
         settled(page)
     page.get_by_role("radio", name=LANGUAGES["en"]).click()
     expect(title).to_have_text(says(f"{name}.title"), timeout=PATIENCE)
-    assert "lang=" not in page.url
+    expect(page).not_to_have_url(re.compile("lang="), timeout=PATIENCE)
 
 
 def test_a_browser_that_asks_for_chinese_gets_it(server: tuple[str, Path], browser: Browser):
@@ -179,7 +179,7 @@ def test_a_presenter_sees_larger_type(server: tuple[str, Path], page: Page):
         open_page(page, f"{server[0]}{path(name)}?present=0")
         before = size_of(title)
         page.get_by_text(says("common.presenter.label"), exact=True).click()
-        wait_for(lambda: "present=1" in page.url, 30, "presenter mode to be in the address")
+        address_has(page, "present=1")
         settled(page)
         assert size_of(title) > before
         page.reload()
@@ -196,13 +196,14 @@ def test_a_lesson_asks_its_question_and_holds_what_it_fixed(server: tuple[str, P
     slider.press("ArrowRight")
     settled(page)
     expect(slider).to_have_attribute("aria-valuetext", "4")
-    assert "rank=4" in page.url
+    address_has(page, "rank=4")
 
 
 def test_a_mistake_is_planted_and_noticed(server: tuple[str, Path], page: Page):
     open_page(page, f"{server[0]}/gradients")
     expect(page.get_by_text(says("gradients.verdict.so_far"))).to_be_visible(timeout=PATIENCE)
-    assert page.locator(".katex").count() > 1 and page.locator(".katex-error").count() == 0
+    expect(page.locator(".katex").nth(1)).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(".katex-error")).to_have_count(0)
     mistake = "alpha-not-alpha-over-r"
     page.get_by_role("radio", name=says(f"gradients.mistake.option.{mistake}")).click()
     expect(page.get_by_text(says("gradients.verdict.unseen"))).to_be_visible(timeout=PATIENCE)
@@ -210,7 +211,7 @@ def test_a_mistake_is_planted_and_noticed(server: tuple[str, Path], page: Page):
     page.get_by_role("button", name=says("gradients.sympy.button")).click()
     alone = says("gradients.verdict.sympy_alone").split("**")[1]
     expect(page.get_by_text(alone)).to_be_visible(timeout=PATIENCE)
-    assert f"mistake={mistake}" in page.url
+    address_has(page, f"mistake={mistake}")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import platform
-from dataclasses import replace
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from lora_lab.runs import DataConfig, Run, RunConfig, RunError
 
 HELD_OUT = "validation", "test"
 NEWEST = 200  # runs that are offered to look at
+CLOCK_TICK = 50_000_000  # nanoseconds: what a file system's clock may lag behind
 
 
 def runs_folder() -> Path:
@@ -37,9 +39,13 @@ def find(run_id: str) -> Run | None:
 
 
 def recent_runs() -> list[Run]:
-    """The newest runs in any state, newest first."""
-    names = sorted((folder.name for folder in _folders()), reverse=True)[:NEWEST]
-    return [run for name in names if (run := _finished_or_not(runs_folder() / name))]
+    """The newest runs in any state, newest first; without what they measured if under way."""
+    return _looked().recent
+
+
+def waiting() -> list[Run]:
+    """Runs that wait for a worker, the next one first."""
+    return _looked().waiting
 
 
 def finished_runs() -> list[Run]:
@@ -107,6 +113,44 @@ def _baselines(config: DataConfig) -> dict[str, dict[str, Evaluation]]:
 def _vader_scores(config: DataConfig, split: str) -> np.ndarray:
     """A second's work, done once however many sentences the runs of a class learn from."""
     return vader_scores(config.load()[split]["text"])
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """One look at the folder of runs, for all visitors."""
+
+    recent: list[Run]
+    waiting: list[Run]
+
+
+def _looked() -> _Looked:
+    """With a class's runs in the queue, to read them all for every visitor takes too long."""
+    stamps = sorted((folder.name, _changed(folder)) for folder in _folders())
+    newest = max((stamp for _, stamp in stamps), default=0)
+    if time.time_ns() - newest < CLOCK_TICK:  # the next change may get the same stamp
+        return _look(runs_folder())
+    return _look_once(str(runs_folder()), hash(tuple(stamps)))
+
+
+@st.cache_resource(show_spinner=False, max_entries=4, ttl=2)
+def _look_once(runs: str, stamps: int) -> _Looked:
+    """``stamps`` changes with every file that comes or goes in a run's folder, thus with its
+    state; that a server elsewhere has died is seen when the time is over."""
+    return _look(Path(runs))
+
+
+def _look(runs: Path) -> _Looked:
+    names = sorted((folder.name for folder in _folders()), reverse=True)[:NEWEST]
+    recent = [run for name in names if (run := _finished_or_not(runs / name))]
+    queue = [run for run in jobs.waiting(runs) if run.state == "waiting"]
+    return _Looked(recent, queue)
+
+
+def _changed(folder: Path) -> int:
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
+        return 0  # deleted meanwhile
 
 
 def _folders() -> list[Path]:

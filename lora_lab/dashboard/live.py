@@ -35,7 +35,8 @@ def watch(run_id: str, state: str) -> None:
 
 def place(run: Run) -> str:
     """Where a waiting run stands in the queue, in words."""
-    ahead = max(0, jobs.position(run) - 1)
+    queue = [other.id for other in folders.waiting()]
+    ahead = queue.index(run.id) if run.id in queue else 0
     return t("train.live.next") if ahead == 0 else t("train.live.waiting", ahead=ahead)
 
 

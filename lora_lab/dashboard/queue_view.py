@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import streamlit as st
 
-from lora_lab import jobs
 from lora_lab.dashboard import folders, wording
 from lora_lab.dashboard.language import t
 from lora_lab.runs import Run
@@ -13,14 +12,9 @@ SHOWN = 30
 EVERY = 4.0  # seconds between two looks
 
 
-def waiting() -> list[Run]:
-    """Runs that wait for a worker, in order."""
-    return [run for run in jobs.waiting(folders.runs_folder()) if run.state == "waiting"]
-
-
 def place_before_start() -> str:
     """How long the queue is, for someone who is about to join it."""
-    ahead = len(waiting())
+    ahead = len(folders.waiting())
     return t("train.queue.ahead", ahead=ahead) if ahead else t("train.queue.empty")
 
 
@@ -28,7 +22,7 @@ def place_before_start() -> str:
 def show() -> None:
     """All runs under way, for as long as there are any."""
     training = [run for run in folders.recent_runs() if run.state == "running"]
-    queue = waiting()
+    queue = folders.waiting()
     if not training and not queue:
         return
     title = t("train.queue.title", running=len(training), waiting=len(queue))

@@ -215,7 +215,7 @@ def test_the_queue_is_visible_and_a_full_one_refuses_kindly(app, runs, own_data,
 
 
 def test_cancel_stops_a_run(app, runs, own_data):
-    open_page(app, data=own_data, **TINY | {"epochs": "10"})
+    open_page(app, data=own_data, epochs="10")
     start(app)
     [run] = jobs.history(runs)
     app.button(key=f"cancel.{run.id}").click()

@@ -180,11 +180,10 @@ def test_a_presenter_sees_larger_type(server: tuple[str, Path], page: Page):
         before = size_of(title)
         page.get_by_text(says("common.presenter.label"), exact=True).click()
         address_has(page, "present=1")
-        settled(page)
-        assert size_of(title) > before
+        wait_for(lambda before=before: size_of(title) > before, SECONDS, "larger type")
         page.reload()
+        wait_for(lambda before=before: size_of(title) > before, SECONDS, "larger type again")
         settled(page)
-        assert size_of(title) > before
 
 
 def test_a_lesson_asks_its_question_and_holds_what_it_fixed(server: tuple[str, Path], page: Page):

@@ -36,6 +36,7 @@ def test_moving_a_slider_draws_a_new_figure(tmp_path):
     log = tmp_path / "jupyter.log"
     with serving(jupyter, "/api", log, tmp_path) as address, browsing() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(PATIENCE)
         page.goto(f"{address}/doc/tree/lesson.ipynb")
         expect(page.locator(".jp-Notebook")).to_be_visible(timeout=PATIENCE)
         page.get_by_role("menuitem", name="Run", exact=True).click()

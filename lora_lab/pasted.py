@@ -10,10 +10,10 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
+from torch.overrides import TorchFunctionMode
 from transformers import CONFIG_MAPPING, MODEL_MAPPING
 
 from lora_lab.counting import Blueprint
@@ -81,7 +81,7 @@ def blueprint(text: str) -> Blueprint:
     """
     contents = json.loads(tidy(text))
     try:
-        with _at_most(SECONDS):
+        with _Deadline(SECONDS):
             found = Blueprint(contents)
             blocks = getattr(found.settings, "num_hidden_layers", 0)
             if isinstance(blocks, int) and blocks > MOST_BLOCKS:
@@ -166,18 +166,31 @@ class _TakesTooLong(BaseException):
     """Not an ``Exception``, so that nobody on the way mistakes it for an ordinary one."""
 
 
-@contextmanager
-def _at_most(seconds: float) -> Iterator[None]:
-    """Stop this thread's Python after so much work: nobody can list all that is absurd."""
-    end = time.thread_time() + seconds
+class _Deadline(TorchFunctionMode):
+    """Ends a block after so much of this thread's work: nobody can list all that is absurd.
 
-    def look(*_: Any) -> None:
-        if time.thread_time() > end:
+    Two look at the clock. The interpreter's profiler sees every call, but only once: Python drops
+    a profiler that raises, and where that is in a callback of the garbage collector, it drops the
+    exception too. A torch mode sees the parameters being made, and insists.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._end = time.thread_time() + seconds
+
+    def look(self, *_: Any) -> None:
+        if time.thread_time() > self._end:
             raise _TakesTooLong
 
-    before = sys.getprofile()
-    sys.setprofile(look)
-    try:
-        yield
-    finally:
-        sys.setprofile(before)
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.look()
+        return func(*args, **(kwargs or {}))
+
+    def __enter__(self) -> _Deadline:
+        self._before = sys.getprofile()
+        sys.setprofile(self.look)
+        return super().__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        sys.setprofile(self._before)
+        super().__exit__(*error)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import nbformat
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, Page, expect
 
 from ..browser import PATIENCE, browsing, serving
 from ..waiting import wait_for
@@ -31,6 +31,12 @@ def up_to_first_control(path: Path) -> nbformat.NotebookNode:
     return notebook
 
 
+def seen_at_the_end(page: Page, control: Locator) -> bool:
+    """JupyterLab draws only the cells in view, and outputs above push the last one out of it."""
+    page.locator(".jp-Notebook").press("End")
+    return control.is_visible()
+
+
 def test_moving_a_slider_draws_a_new_figure(tmp_path):
     nbformat.write(up_to_first_control(NOTEBOOK), tmp_path / "lesson.ipynb")
     log = tmp_path / "jupyter.log"
@@ -38,13 +44,12 @@ def test_moving_a_slider_draws_a_new_figure(tmp_path):
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.set_default_timeout(PATIENCE)
         page.goto(f"{address}/doc/tree/lesson.ipynb")
-        expect(page.locator(".jp-Notebook")).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_text("(ipykernel) | Idle")).to_be_visible(timeout=PATIENCE)
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        page.locator(".jp-Notebook").press("End")
 
         slider = page.get_by_role("slider").first
-        expect(slider).to_be_visible(timeout=PATIENCE)
+        wait_for(lambda: seen_at_the_end(page, slider), PATIENCE / 1000, "the slider")
         figure = page.locator(".widget-output img, .jupyter-widgets-output-area img").last
         expect(figure).to_be_visible(timeout=PATIENCE)
         before, value = figure.get_attribute("src"), slider.get_attribute("aria-valuenow")

@@ -23,16 +23,11 @@ def evaluate_majority(data: DatasetDict, split: str = "test") -> Evaluation:
     return evaluate_predictions(labels, np.full(len(labels), answer), names)
 
 
-def evaluate_vader(
-    data: DatasetDict, split: str = "test", scores: np.ndarray | None = None
-) -> Evaluation:
+def evaluate_vader(data: DatasetDict, split: str = "test") -> Evaluation:
     """Answer by the sign of VADER's compound score (Hutto and Gilbert 2014).
 
     With two classes a score of exactly 0, no sentiment word found, gets the training set's
     most frequent class; with three, scores within 0.05 of 0 are neutral.
-
-    Args:
-        scores: ``vader_scores`` of the split's sentences, if they are known already.
 
     Raises:
         ValueError: the classes are not negative / (neutral /) positive.
@@ -42,8 +37,7 @@ def evaluate_vader(
         raise ValueError(
             f"VADER answers negative, neutral or positive; the classes here are {names}."
         )
-    scores = vader_scores(data[split]["text"]) if scores is None else scores
-    answers = vader_answers(scores, names)
+    answers = vader_answers(vader_scores(data[split]["text"]), names)
     answers = np.where(answers == UNDECIDED, _majority(data), answers)
     return evaluate_predictions(labels, answers, names)
 

@@ -9,16 +9,14 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import streamlit as st
 
-from lora_lab import jobs
-from lora_lab.baselines import evaluate_majority, evaluate_vader, understands, vader_scores
+from lora_lab import jobs, stored_baselines
 from lora_lab.data import EMBEDDED, is_fetched
 from lora_lab.evaluation import Evaluation
 from lora_lab.runs import DataConfig, Run, RunConfig, RunError
+from lora_lab.stored_baselines import Baselines
 
-HELD_OUT = "validation", "test"
 NEWEST = 200  # runs that are offered to look at
 CLOCK_TICK = 50_000_000  # nanoseconds: what a file system's clock may lag behind
 
@@ -78,11 +76,17 @@ def comparable(run: Run, others: list[Run]) -> list[Run]:
 
 
 def baselines(run: Run, split: str) -> dict[str, Evaluation]:
-    """Majority class and, where its answers fit the classes, VADER; empty without the data."""
+    """Majority class and, where its answers fit the classes, VADER; empty without the data.
+
+    A run that waits or trains has none before its process has scored them.
+    """
     try:
-        return _baselines(run.config.data).get(split, {})
-    except (ValueError, OSError, RuntimeError):
-        return {}  # the data has gone since: the run's own numbers still stand
+        found = _stored_baselines(str(run.folder))
+    except FileNotFoundError:
+        if run.state in ("waiting", "running"):
+            return {}
+        found = _baselines(run)
+    return found.get(split, {})
 
 
 def examples(data: str) -> dict[str, int]:
@@ -98,21 +102,30 @@ def _examples(data: str) -> dict[str, int]:
     return {split: len(rows) for split, rows in DataConfig(data).load().items()}
 
 
-@st.cache_data(show_spinner=False, max_entries=20)
-def _baselines(config: DataConfig) -> dict[str, dict[str, Evaluation]]:
-    data = config.load()
-    found = {split: {"majority": evaluate_majority(data, split)} for split in HELD_OUT}
-    if understands(data["train"].features["label"].names):
-        for split in HELD_OUT:
-            scores = _vader_scores(replace(config, train_size=None), split)
-            found[split]["vader"] = evaluate_vader(data, split, scores)
+@st.cache_resource(show_spinner=False, max_entries=500)
+def _stored_baselines(folder: str) -> Baselines:
+    """They never change; that there are none yet is not remembered.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
+    found = stored_baselines.read(Path(folder))
+    if found is None:
+        raise FileNotFoundError(folder)
     return found
 
 
-@st.cache_data(show_spinner=False, max_entries=20)
-def _vader_scores(config: DataConfig, split: str) -> np.ndarray:
-    """A second's work, done once however many sentences the runs of a class learn from."""
-    return vader_scores(config.load()[split]["text"])
+def _baselines(run: Run) -> Baselines:
+    """Of a run from the command line, whose process left none."""
+    try:
+        return _scored_baselines(run.config.data)
+    except (ValueError, OSError, RuntimeError):
+        return {}  # the data has gone since: the run's own numbers still stand
+
+
+@st.cache_resource(show_spinner=False, max_entries=20)
+def _scored_baselines(config: DataConfig) -> Baselines:
+    return stored_baselines.score(config)
 
 
 @dataclass(frozen=True)

@@ -6,20 +6,35 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
-from lora_lab import cli
+from lora_lab import cli, stored_baselines
+from lora_lab.jobs import tickets
+from lora_lab.runs import RunConfig
 
 
 def main(folder: Path) -> int:
     """Train, or go on with, the run in ``folder``; give up as soon as standard input closes."""
     threading.Thread(target=_end_with_starter, daemon=True).start()
     _let_others_go_first()
+    threading.Thread(target=_score_baselines, args=(folder,), daemon=True).start()
     if (folder / "config.json").exists():
         return cli.main(["train", "--resume", "--folder", str(folder)])
     return cli.main(["train", "--config", str(folder / "wanted.json"), "--folder", str(folder)])
+
+
+def _score_baselines(folder: Path) -> None:
+    """For the pages that show the run, beside the training, which is not to wait for them."""
+    wanted = tickets.read_json(folder / "wanted.json")
+    if (folder / stored_baselines.FILE).exists() or not wanted:
+        return
+    # What is wrong with the data or the disk, the training says.
+    with suppress(ValueError, OSError, RuntimeError):
+        baselines = stored_baselines.score(RunConfig.from_dict(wanted).data)
+        stored_baselines.write(baselines, folder)
 
 
 def _end_with_starter() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lora_lab import jobs, processes
+from lora_lab import jobs, processes, stored_baselines
 from lora_lab.adapt import LoraConfig
 from lora_lab.jobs import cluster, tickets
 from lora_lab.runs import DataConfig, Run, RunConfig, RunError
@@ -110,6 +110,12 @@ def test_first_come_first_served(runs, short):
     assert jobs.waiting(runs) == jobs.running(runs) == []
     assert jobs.current(runs) is None
     assert [jobs.position(run) for run in ended] == [0, 0, 0]
+
+
+def test_a_finished_run_keeps_its_baselines(runs, short):
+    run = until(jobs.submit(short, runs, "a"), "finished")
+    found = wait_for(lambda: stored_baselines.read(run.folder), 60, "the baselines")
+    assert found == stored_baselines.score(short.data)
 
 
 def test_two_at_once_share_the_cores(runs, long, monkeypatch):

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
-from lora_lab.adapt import apply_two_sided, trainable_parameters
+from lora_lab.adapt import LoraConfig, TwoSidedConfig, apply_two_sided, trainable_parameters
 from lora_lab.architectures import configuration, on_meta_device
 from lora_lab.cost import size
-from lora_lab.counting import Count, Memory, count
+from lora_lab.counting import Blueprint, Count, Memory
 from lora_lab.dashboard import wording
 from lora_lab.dashboard.language import t
 from lora_lab.runs import RunConfig
@@ -27,9 +27,8 @@ class Cost:
     counted: Count
 
 
-@st.cache_data(show_spinner=False, max_entries=1000)
 def cost_of(config: RunConfig, classes: int = 2) -> Cost:
-    """Exact for every method.
+    """Exact for every method; the same for any learning rate, data and seed.
 
     Args:
         classes: what the head tells apart.
@@ -37,16 +36,23 @@ def cost_of(config: RunConfig, classes: int = 2) -> Cost:
     Raises:
         ValueError: the configuration cannot be applied to the model.
     """
-    counted = count(config.model, config.lora, num_labels=classes)
-    if config.method == "full":
+    return _cost_of(config.model, config.method, config.lora, config.two_sided, classes)
+
+
+@st.cache_data(show_spinner=False, max_entries=1000)
+def _cost_of(
+    model: str, method: str, lora: LoraConfig, two_sided: TwoSidedConfig, classes: int
+) -> Cost:
+    counted = _blueprint(model, classes).count(lora)
+    if method == "full":
         every = counted.base_parameters + counted.head_parameters
         return Cost(every, every, 1.0, counted.model_file_bytes(), counted.full_memory, counted)
-    if config.method == "head":
+    if method == "head":
         counted = replace(counted, adapter_parameters=0)
-    elif config.method == "two-sided":
-        model = on_meta_device(configuration(config.model, classes))
-        apply_two_sided(model, config.two_sided)
-        adapter = trainable_parameters(model) - counted.head_parameters
+    elif method == "two-sided":
+        shapes = on_meta_device(configuration(model, classes))
+        apply_two_sided(shapes, two_sided)
+        adapter = trainable_parameters(shapes) - counted.head_parameters
         counted = replace(counted, adapter_parameters=adapter)
     return Cost(
         trainable=counted.trainable_parameters,
@@ -56,6 +62,11 @@ def cost_of(config: RunConfig, classes: int = 2) -> Cost:
         memory=counted.lora_memory,
         counted=counted,
     )
+
+
+@st.cache_resource(show_spinner=False, max_entries=20)
+def _blueprint(model: str, classes: int) -> Blueprint:
+    return Blueprint(model, classes)
 
 
 def figures(cost: Cost, method: str) -> str:

@@ -20,10 +20,15 @@ def main(folder: Path) -> int:
     """Train, or go on with, the run in ``folder``; give up as soon as standard input closes."""
     threading.Thread(target=_end_with_starter, daemon=True).start()
     _let_others_go_first()
-    threading.Thread(target=_score_baselines, args=(folder,), daemon=True).start()
+    scoring = threading.Thread(target=_score_baselines, args=(folder,), daemon=True)
+    scoring.start()
+    how = ["--config", str(folder / "wanted.json")]
     if (folder / "config.json").exists():
-        return cli.main(["train", "--resume", "--folder", str(folder)])
-    return cli.main(["train", "--config", str(folder / "wanted.json"), "--folder", str(folder)])
+        how = ["--resume"]
+    status = cli.main(["train", *how, "--folder", str(folder)])
+    if status == 0:
+        scoring.join()  # a short run may be done first
+    return status
 
 
 def _score_baselines(folder: Path) -> None:

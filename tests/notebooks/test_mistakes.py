@@ -29,6 +29,7 @@ MISTAKES = (
         "backward",
         "lambda *a, **k: (lambda g: g._replace(A=0 * g.A))(_right(*a, **k))",
     ),
+    ("06", "lora", "forward", "lambda *a, scaling, **k: _right(*a, scaling=2 * scaling, **k)"),
 )
 
 

@@ -25,7 +25,6 @@ from sphinx.cmd.build import main as sphinx_build
 ROOT = Path(__file__).parents[1]
 WIDGET = "application/vnd.jupyter.widget-view+json"
 INSTEAD = "*A control stands here when the notebook runs.*"
-OUTPUT_LINK = re.compile(r"\]\((\d\d_\w+)\.ipynb\)")
 SOURCE_LINK = re.compile(r"\]\(\.\./(lora_lab/[\w/]+)\.py\)")
 
 
@@ -58,7 +57,7 @@ def for_reading(notebook: nbformat.NotebookNode) -> set[str]:
     """Make a notebook readable without a kernel; returns the library's files that it links to.
 
     A widget becomes a note: the notebooks show each widget's figure beside it. Links to files of
-    the library, and links to notebooks that were printed, become links to their pages.
+    the library become links to their pages.
     """
     linked = set()
     for cell in notebook.cells:
@@ -68,9 +67,6 @@ def for_reading(notebook: nbformat.NotebookNode) -> set[str]:
         for output in cell.get("outputs", []):
             if WIDGET in output.get("data", {}):
                 output.data = nbformat.from_dict({"text/markdown": INSTEAD})
-            elif "text/markdown" in output.get("data", {}):  # of these Sphinx resolves no link
-                text = output.data["text/markdown"]
-                output.data["text/markdown"] = OUTPUT_LINK.sub(r"](\1.html)", text)
     notebook.metadata.pop("widgets", None)
     return linked
 

@@ -15,6 +15,7 @@ exclude_patterns = ["**/runs"]
 
 nb_execution_mode = "off"  # build.py has executed them, and taken out what needs a kernel
 nb_merge_streams = True
+nb_render_markdown_format = "myst"  # formulas and links that a cell prints, too
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 suppress_warnings = ["mystnb.unknown_mime_type"]

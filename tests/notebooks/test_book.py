@@ -82,7 +82,20 @@ def test_a_printed_link_leads_to_the_page(book, tmp_path, monkeypatch):
     nbformat.write(second, tmp_path / "notebooks" / "02_y.ipynb")
     monkeypatch.setattr(book, "ROOT", tmp_path)
     site = book.build(tmp_path / "site", execute=False).parent
-    assert 'href="02_y.html">next' in (site / "notebooks" / "01_x.html").read_text()
+    page = (site / "notebooks" / "01_x.html").read_text()
+    assert re.search(r'href="02_y.html">(<span[^>]*>)?next', page)
+
+
+def test_a_printed_formula_is_drawn(book, tmp_path, monkeypatch):
+    printed = v4.new_output("display_data", {"text/markdown": "the loss is $|z|$, **here**"})
+    cell = v4.new_code_cell("say()", outputs=[printed])
+    language = {"language_info": {"name": "python"}}
+    notebook = v4.new_notebook(cells=[v4.new_markdown_cell("# One"), cell], metadata=language)
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(notebook, tmp_path / "notebooks" / "01_x.ipynb")
+    monkeypatch.setattr(book, "ROOT", tmp_path)
+    page = book.build(tmp_path / "site", execute=False).parent / "notebooks" / "01_x.html"
+    assert "<math" in page.read_text() and "$" not in page.read_text().split("the loss is")[1][:80]
 
 
 def test_a_widget_becomes_a_note_and_other_outputs_stay(book):

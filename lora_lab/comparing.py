@@ -159,6 +159,8 @@ def _crossed(a: np.ndarray, b: np.ndarray, level: float) -> Difference:
         return replace(_mcnemar(difference, level), basis=basis)
     parts.append((choice_of_sentences, max(1, n - 1)))
     freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
+    # Of a sum it is never below that of a part; what was counted already is taken off the sum.
+    freedom = max(freedom, min(degrees for _, degrees in parts))
     value, error = float(difference.mean()), np.sqrt(variance)
     half = float(student.ppf((1 + level) / 2, freedom) * error)
     return Difference(

@@ -132,6 +132,17 @@ def test_equal_settings_are_told_apart_in_5_of_100_cases_at_most(seeds, spread):
     assert measurable / repeats <= 0.06
 
 
+def test_nearly_the_same_answers_of_models_that_guess_have_an_interval_one_can_read():
+    """Seeds with the same first weights can stay alike: then what differs is little beside luck."""
+    generator = np.random.default_rng(0)
+    for _ in range(200):
+        first = generator.random((2, 600)) < 0.5
+        second = first.copy()
+        second[:, :17] = ~second[:, :17]
+        found = paired_difference(first, second)
+        assert -1 < found.interval.low < found.interval.high < 1 and not found.measurable
+
+
 def test_a_real_difference_is_found():
     generator = np.random.default_rng(1)
     difficulty = generator.normal(1.0, 1, 2000)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -120,8 +120,11 @@ def training_batches(
     return sorted(shuffled, key=lambda rows: rows is not longest)
 
 
-def inference_batches(text: TokenisedText, batch_size: int) -> Iterator[list[int]]:
-    """Row numbers in order of length, for predictions that do not care about order."""
-    order = sorted(range(len(text)), key=lambda row: len(text.input_ids[row]))
+def inference_batches(
+    text: TokenisedText, batch_size: int, rows: Iterable[int] | None = None
+) -> Iterator[list[int]]:
+    """Row numbers, all or these, in order of length: predictions do not care about order."""
+    rows = range(len(text)) if rows is None else rows
+    order = sorted(rows, key=lambda row: len(text.input_ids[row]))
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]

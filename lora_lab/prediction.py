@@ -124,12 +124,18 @@ def probabilities(
         return softmax_of(logits, text, model.config.num_labels, batch_size)
 
 
-def softmax_of(logits: Logits, text: TokenisedText, classes: int, batch_size: int) -> np.ndarray:
-    """Probabilities (N, classes) of all texts, in their own order."""
+def softmax_of(
+    logits: Logits,
+    text: TokenisedText,
+    classes: int,
+    batch_size: int,
+    rows: np.ndarray | None = None,
+) -> np.ndarray:
+    """Probabilities (n, classes) of all texts or of these rows, in the order given."""
     result = np.empty((len(text), classes), dtype=np.float32)
-    for rows in inference_batches(text, batch_size):
-        result[rows] = torch.softmax(logits(rows).float(), dim=-1).cpu().numpy()
-    return result
+    for batch in inference_batches(text, batch_size, rows):
+        result[batch] = torch.softmax(logits(batch).float(), dim=-1).cpu().numpy()
+    return result if rows is None else result[rows]
 
 
 @contextmanager

@@ -66,7 +66,6 @@ class Rescorer:
         p = self.probabilities(rank=rank, alpha=alpha)
         return evaluate_predictions(self.labels, p.argmax(axis=1), self.names, p)
 
-    @torch.inference_mode()
     def probabilities(self, *, rank: int | None = None, alpha: float | None = None) -> np.ndarray:
         """Probabilities (N, C) with every update cut to ``rank`` and scaled for ``alpha``.
 
@@ -77,8 +76,29 @@ class Rescorer:
         Raises:
             ValueError: a rank above the trained one, an alpha that is not a finite number.
         """
+        result = np.empty((len(self.text), len(self.names)), dtype=np.float32)
+        for rows, p in self.in_pieces(max(1, len(self.text)), rank=rank, alpha=alpha):
+            result[rows] = p
+        return result
+
+    def in_pieces(
+        self, size: int, *, rank: int | None = None, alpha: float | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """``probabilities``, a part of the texts at a time: for those who cannot wait for all.
+
+        The pieces are drawn at random, the same each time, so that the first ones are a fair
+        sample of the data. The model stays changed until the last piece has been taken.
+
+        Returns:
+            Row numbers (n,) and their probabilities (n, C), n at most ``size``.
+        """
+        order = np.random.default_rng(0).permutation(len(self.text))
         with eval_mode(self.model), changed_update(self.model, rank=rank, alpha=alpha):
-            return softmax_of(self._logits, self.text, len(self.names), self.batch_size)
+            for start in range(0, len(order), size):
+                rows = order[start : start + size]
+                with torch.inference_mode():
+                    p = softmax_of(self._logits, self.text, len(self.names), self.batch_size, rows)
+                yield rows, p
 
 
 @contextmanager

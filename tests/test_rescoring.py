@@ -61,6 +61,17 @@ def test_probabilities_are_those_of_the_changed_model(loaded, reviews, rescorer)
     assert rescorer.score(rank=1, alpha=2 * ALPHA).accuracy == pytest.approx(right)
 
 
+def test_pieces_are_a_mixture_and_together_the_whole(reviews, rescorer):
+    whole = rescorer.probabilities(rank=1)
+    pieces = list(rescorer.in_pieces(10, rank=1))
+    rows = np.concatenate([rows for rows, _ in pieces])
+    assert sorted(rows) == list(range(len(whole))), "every sentence once"
+    assert list(rows) != sorted(rows), "sentences stand sorted by class in a file"
+    for rows, p in pieces:
+        assert len(rows) <= 10
+        np.testing.assert_allclose(p, whole[rows], atol=1e-6)
+
+
 def test_rank_zero_is_the_base_with_the_trained_head(loaded, reviews, rescorer):
     with disabled(loaded.model):
         expected = evaluate(*loaded, reviews["validation"])

@@ -14,7 +14,7 @@ from lora_lab.comparing import paired_difference
 from lora_lab.dashboard import anatomy, export, inside_charts, language, state, trained, wording
 from lora_lab.dashboard.kinds import ALL, Whole
 from lora_lab.dashboard.language import t
-from lora_lab.dashboard.trained import Score, Scores
+from lora_lab.dashboard.trained import Score, Scores, SoFar
 from lora_lab.evaluation import Evaluation
 from lora_lab.runs import Run
 from lora_lab.spectra import share_kept
@@ -65,12 +65,21 @@ def show(run: Run) -> None:
 
 def _result(run: Run, scores: Scores, keep: int, times: float) -> None:
     as_trained = Evaluation.from_dict(run.result["validation"])
+    left, right = st.columns([2, 3], vertical_alignment="center")
+    number = left.empty()
     if (keep, times) == (scores.rank, 1.0):
-        with _metric(as_trained):
-            st.markdown(t("inside.rescored.unchanged"))
+        _metric(number, as_trained)
+        right.markdown(t("inside.rescored.unchanged"))
         return
-    after = _scored(scores, keep, times, t("inside.rescored.scoring"))
-    with _metric(after.evaluation, as_trained):
+    with right:
+        after = _scored(
+            scores,
+            keep,
+            times,
+            t("inside.rescored.scoring"),
+            lambda part: _metric(number, part, of=as_trained.examples),
+        )
+        _metric(number, after.evaluation, as_trained)
         # The number stands there already while the answers to compare with are computed, once.
         before = _scored(scores, scores.rank, 1.0, t("inside.rescored.scoring_trained"))
         _compared(scores, before, after)
@@ -94,15 +103,20 @@ def _compared(scores: Scores, before: Score, after: Score) -> None:
         st.caption(t("inside.rescored.sharper"))
 
 
-def _metric(score: Evaluation, before: Evaluation | None = None) -> DeltaGenerator:
-    """The number on the left; returns the room to its right."""
-    left, right = st.columns([2, 3], vertical_alignment="center")
+def _metric(
+    place: DeltaGenerator,
+    score: Evaluation,
+    before: Evaluation | None = None,
+    of: int | None = None,
+) -> None:
+    """The number at its place; ``of`` so many sentences, where it rests on the first ones."""
     delta, arrow = None, "auto"
     if before is not None:
         points = round(100 * (score.accuracy - before.accuracy), 1)
         delta = t("inside.rescored.delta", points=f"{points:+.1f}" if points else "±0.0")
         arrow = "auto" if points else "off"
-    left.metric(
+    box = place.container()
+    box.metric(
         t("inside.rescored.accuracy"),
         wording.percent(score.accuracy),
         delta,
@@ -111,11 +125,20 @@ def _metric(score: Evaluation, before: Evaluation | None = None) -> DeltaGenerat
         border=True,
         help=t("inside.rescored.counted", correct=score.correct, examples=score.examples),
     )
-    left.caption(t("inside.rescored.interval", interval=wording.interval(score.interval)))
-    return right
+    interval = t("inside.rescored.interval", interval=wording.interval(score.interval))
+    if of is not None:
+        so_far = t("inside.rescored.so_far", done=score.examples, examples=of)
+        interval = t("common.then", first=so_far, second=interval)
+    box.caption(interval)
 
 
-def _scored(scores: Scores, rank: int, times: float, doing: str) -> Score:
+def _scored(
+    scores: Scores,
+    rank: int,
+    times: float,
+    doing: str,
+    so_far: SoFar = lambda part: None,
+) -> Score:
     if scores.has(rank, times):
         return scores.at(rank, times)
     waits = t("inside.rescored.waiting") if trained.is_scoring() else ""
@@ -123,7 +146,7 @@ def _scored(scores: Scores, rank: int, times: float, doing: str) -> Score:
     with st.spinner(
         t("common.then", first=doing, second=waits), show_time=language.current() == "en"
     ):
-        return scores.at(rank, times)
+        return scores.at(rank, times, so_far)
 
 
 def _curve(run: Run, scores: Scores, keep: int, times: float) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,9 @@ from lora_lab.sharing import share_frozen
 
 CORES = torch.get_num_threads()  # what torch takes by itself; OMP_NUM_THREADS can say less
 HALF = max(1, CORES // 2)
-PIECE = 256  # sentences between which a visitor with a single one gets a turn
+PIECE = 128  # sentences between which a visitor with a single one gets a turn, or a first score
+
+SoFar = Callable[[Evaluation], None]
 
 #: What loading a run, its model or its data can raise.
 PROBLEMS = (ValueError, OSError, RuntimeError)
@@ -76,8 +78,11 @@ class Scores:
     def has(self, rank: int, times: float) -> bool:
         return _settled(self.rank, rank, times) in self.known
 
-    def at(self, rank: int, times: float) -> Score:
+    def at(self, rank: int, times: float, so_far: SoFar = lambda part: None) -> Score:
         """The update cut to ``rank``, alpha multiplied by ``times``; computed once for everyone.
+
+        Args:
+            so_far: told the score on more and more of the sentences, while it is computed.
 
         Raises:
             PROBLEMS: model or data cannot be loaded.
@@ -86,17 +91,25 @@ class Scores:
         if key not in self.known:
             with _working(_over_data, _spare_cores()):
                 if key not in self.known:  # someone else may have been faster
-                    self.known[key] = self._score(*key)
+                    self.known[key] = self._score(*key, so_far)
         return self.known[key]
 
-    def _score(self, rank: int, times: float) -> Score:
+    def _score(self, rank: int, times: float, so_far: SoFar) -> Score:
         rescorer = _rescorer(*identity(self.run))
-        self.labels = rescorer.labels
+        labels = self.labels = rescorer.labels
         began = time.perf_counter()
-        p = rescorer.probabilities(rank=rank, alpha=times * self.run.config.lora.alpha)
+        p = np.zeros((len(labels), len(rescorer.names)), dtype=np.float32)
+        done = np.empty(0, dtype=int)
+        alpha = times * self.run.config.lora.alpha
+        for rows, found in rescorer.in_pieces(PIECE, rank=rank, alpha=alpha):
+            p[rows] = found
+            done = np.append(done, rows)
+            answers = p.argmax(axis=1).astype(np.int16)
+            part = evaluate_predictions(labels[done], answers[done], rescorer.names, p[done])
+            if len(done) < len(labels):
+                so_far(part)
         self.seconds = time.perf_counter() - began
-        answers = p.argmax(axis=1).astype(np.int16)
-        return Score(answers, evaluate_predictions(self.labels, answers, rescorer.names, p))
+        return Score(answers, part)
 
 
 def identity(run: Run) -> tuple[str, float]:

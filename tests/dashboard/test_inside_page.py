@@ -14,6 +14,7 @@ from lora_lab.adapt import adapted_layers, disabled
 from lora_lab.adapter_files import load_adapted_model
 from lora_lab.comparing import paired_difference
 from lora_lab.dashboard import export, inside_charts, inside_rescoring, trained
+from lora_lab.evaluation import evaluate_predictions
 from lora_lab.prediction import evaluate, predict_probabilities
 from lora_lab.rescoring import changed_update
 from lora_lab.runs import read_run
@@ -178,13 +179,13 @@ def passes(monkeypatch) -> list[dict]:
     """What is asked of a re-scorer from now on, with nothing known beforehand."""
     trained._scores.clear()
     calls = []
-    original = trained.Rescorer.probabilities
+    original = trained.Rescorer.in_pieces
 
-    def counting(self, **settings):
+    def counting(self, size, **settings):
         calls.append(settings)
-        return original(self, **settings)
+        return original(self, size, **settings)
 
-    monkeypatch.setattr(trained.Rescorer, "probabilities", counting)
+    monkeypatch.setattr(trained.Rescorer, "in_pieces", counting)
     return calls
 
 
@@ -202,6 +203,26 @@ def test_no_pass_is_computed_twice(page, passes):
 def test_the_new_score_is_asked_for_before_the_one_to_compare_with(page, passes):
     open_page(page, keep="1", times="2")
     assert [(c["rank"], c["alpha"]) for c in passes] == [(1, 2 * ALPHA), (RANK, ALPHA)]
+
+
+def test_the_number_follows_while_sentences_are_answered(folder, passes, monkeypatch):
+    monkeypatch.setattr(trained, "PIECE", 7)
+    scores, parts = trained.scores(read_run(folder / LARGE)), []
+    whole = scores.at(2, 1.0, parts.append).evaluation
+    assert [part.examples for part in parts] == list(range(7, whole.examples, 7))
+    scores.at(2, 1.0, parts.append)
+    assert parts[-1].examples < whole.examples, "what is known is told at once"
+
+
+def test_a_number_on_the_first_sentences_says_so(page, passes, monkeypatch):
+    def stops_half_way(self, rank, times, so_far):
+        so_far(evaluate_predictions([0, 0, 1], [0, 1, 1], ["no", "yes"]))
+        raise ValueError("the disk is gone")
+
+    monkeypatch.setattr(trained.Scores, "at", stops_half_way)
+    open_page(page, keep="1")
+    assert page.metric[0].value == "66.7%" and not page.metric[0].delta
+    assert "The first 3 of" in texts(page) and "the disk is gone" in texts(page)
 
 
 def test_a_cut_that_changes_no_answer_says_so(page, folder, monkeypatch):

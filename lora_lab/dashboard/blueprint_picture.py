@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from html import escape
+
+from lora_lab.dashboard.drawing import box, document, text
 
 WIDTH, NARROW, MARGIN = 760, 560, 4  # a narrow drawing is shown as wide: its letters are larger
 TALLEST = 230  # of the block's drawing
@@ -14,12 +14,7 @@ LETTER, LONGEST = 7.8, 14  # width of one letter of a name; letters of a name th
 THINNEST = 3  # what is thinner to scale is drawn so thick: else it would not be seen
 BESIDE, TALL_BESIDE = 4, 2  # matrices in a row: squares and wide ones, then tall ones
 ROW, CELL_HIGH, WIDEST_CELL = 19, 13, 44
-_STYLE = """
-text {fill: INK; font: 14px sans-serif} .mid {text-anchor: middle} .end {text-anchor: end}
-.frozen {fill: #888; fill-opacity: .2} rect.frozen {stroke: #888}
-rect.adapted {fill: BLUE; fill-opacity: .16; stroke: BLUE; stroke-width: 1}
-.trained {fill: BLUE}
-"""
+_STYLE = ".mid {text-anchor: middle} .end {text-anchor: end}"
 
 
 @dataclass(frozen=True)
@@ -39,28 +34,6 @@ class Drawn:
     adapted: Collection[int]
 
 
-def network(
-    kinds: Sequence[Drawn],
-    rank: int,
-    layers: int,
-    words: dict[str, str],
-    dark: bool,
-    width: int = WIDTH,
-) -> str:
-    """The picture as an HTML element: an image, since Streamlit takes bare SVG out of HTML.
-
-    Args:
-        words: "block", "layers" (headings) and "description" (for those who do not see it).
-        width: in the drawing's own units, in which its letters are 14 high.
-    """
-    image = b64encode(svg(kinds, rank, layers, words, dark, width).encode()).decode()
-    label = escape(words["description"], quote=True)
-    return (
-        '<div style="overflow-x: auto"><img class="network" style="min-width: 510px" '
-        f'alt="{label}" src="data:image/svg+xml;base64,{image}"></div>'
-    )
-
-
 def svg(
     kinds: Sequence[Drawn],
     rank: int,
@@ -68,16 +41,17 @@ def svg(
     words: dict[str, str],
     dark: bool,
     width: int = WIDTH,
+    ground: str = "",
 ) -> str:
-    unit = scale(kinds, width)
-    parts, bottom = _block(kinds, rank, unit, words["block"])
+    """The picture; see ``drawing.document`` for ``dark`` and ``ground``.
+
+    Args:
+        words: the headings "block" and "layers".
+        width: in the drawing's own units, in which its letters are 14 high.
+    """
+    parts, bottom = _block(kinds, rank, scale(kinds, width), words["block"])
     below, height = _layers(kinds, layers, bottom + 28, words["layers"], width)
-    # Okabe and Ito's blue; on dark ground a lighter one, so that thin strips are seen.
-    style = _STYLE.replace("BLUE", "#3A9BDC" if dark else "#0072B2")
-    style = style.replace("INK", "#e8e6e3" if dark else "#2d2b29")
-    box = f'viewBox="0 0 {width} {height:g}" width="{2 * width}" height="{2 * height:g}"'
-    body = "".join(parts + below)
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {box}><style>{style}</style>{body}</svg>'
+    return document(parts + below, (width, height), dark, _STYLE, ground)
 
 
 def scale(kinds: Sequence[Drawn], room: int = WIDTH) -> float:
@@ -144,7 +118,7 @@ def _short(name: str) -> str:
 def _block(kinds: Sequence[Drawn], rank: int, unit: float, heading: str) -> tuple[list[str], float]:
     """Every matrix of a block; returns where the drawing ends."""
     places, _, height = _arranged(kinds, unit)
-    parts = [_text(escape(heading), 0, 14)]
+    parts = [text(heading, 0, 14)]
     for kind, middle, top in places:
         parts += _matrix(kind, rank, unit, middle, top + 24)
     return parts, height + 24
@@ -153,12 +127,12 @@ def _block(kinds: Sequence[Drawn], rank: int, unit: float, heading: str) -> tupl
 def _matrix(kind: Drawn, rank: int, unit: float, middle: float, top: float) -> list[str]:
     height, width = (max(THINNEST, side * unit) for side in kind.shape)
     left = middle - width / 2
-    parts = [_text(escape(_short(kind.name)), middle, top - 7, "mid")]
-    parts.append(_box(left, top, width, height, "adapted" if kind.adapted else "frozen"))
+    parts = [text(_short(kind.name), middle, top - 7, "mid")]
+    parts.append(box(left, top, width, height, "adapted" if kind.adapted else "frozen"))
     if kind.adapted:
         thick = max(THINNEST, rank * unit)
-        parts.append(_box(left, top, min(thick, width), height, "trained"))  # B: out x r
-        parts.append(_box(left, top, width, min(thick, height), "trained"))  # A: r x in
+        parts.append(box(left, top, min(thick, width), height, "trained"))  # B: out x r
+        parts.append(box(left, top, width, min(thick, height), "trained"))  # A: r x in
     return parts
 
 
@@ -169,9 +143,9 @@ def _layers(
     left = max(LETTER * max(len(_short(kind.name)) for kind in kinds) + 14, 40)
     wide = min(WIDEST_CELL, (width - left - MARGIN) / layers)
     cell = max(wide - 2, 0.75 * wide)
-    parts, y = [_text(escape(heading), 0, top)], top + 14
+    parts, y = [text(heading, 0, top)], top + 14
     for kind in kinds:
-        parts.append(_text(escape(_short(kind.name)), left - 8, y + 11, "end"))
+        parts.append(text(_short(kind.name), left - 8, y + 11, "end"))
         for role, numbers in (
             ("trained", set(kind.adapted)),
             ("frozen", set(kind.blocks) - set(kind.adapted)),
@@ -184,17 +158,7 @@ def _layers(
         y += ROW
     every = next(step for step in (1, 2, 4, 8, 16, 32, 64, 128) if step * wide >= 24 or step > 99)
     parts += [
-        _text(str(number), left + number * wide + cell / 2, y + 12, "mid")
+        text(str(number), left + number * wide + cell / 2, y + 12, "mid")
         for number in range(0, layers, every)
     ]
     return parts, y + 20
-
-
-def _box(x: float, y: float, width: float, height: float, role: str) -> str:
-    return (
-        f'<rect class="{role}" x="{x:.5g}" y="{y:.5g}" width="{width:.5g}" height="{height:.5g}"/>'
-    )
-
-
-def _text(text: str, x: float, y: float, role: str = "") -> str:
-    return f'<text class="{role}" x="{x:.5g}" y="{y:.5g}">{text}</text>'

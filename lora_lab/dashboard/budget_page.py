@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import streamlit as st
 
@@ -15,6 +16,7 @@ from lora_lab.dashboard import (
     charts,
     code_tabs,
     counts,
+    drawing,
     export,
     fitting,
     memory_chart,
@@ -142,20 +144,24 @@ def _network(what: Asked, drawn: Blueprint, counted: Count) -> None:
     words = dict(
         block=t("budget.picture.block"),
         layers=t("budget.picture.layers", count=drawn.blocks),
-        description=t(
-            "budget.picture.description",
-            names=", ".join(adapted),
-            layers=", ".join(map(str, layers)),
-            rank=what.rank,
-        ),
     )
+    description = t(
+        "budget.picture.description",
+        names=", ".join(adapted),
+        layers=", ".join(map(str, layers)),
+        rank=what.rank,
+    )
+    draw = partial(blueprint_picture.svg, kinds, what.rank, drawn.blocks, words)
     dark = st.context.theme.type == "dark"
     width = blueprint_picture.NARROW if state.presenting() else blueprint_picture.WIDTH
-    st.html(blueprint_picture.network(kinds, what.rank, drawn.blocks, words, dark, width))
+    image = drawing.image(draw(dark, width), description, "min-width: 510px")
+    st.html(f'<div style="overflow-x: auto">{image}</div>')
     caption = t("budget.picture.caption")
     if blueprint_picture.thicker_than_to_scale(kinds, what.rank, width):
         caption = t("common.then", first=caption, second=t("budget.picture.thick"))
     st.caption(caption)
+    if not state.presenting():
+        export.figure(lambda: draw(dark=False, ground="white"), "budget-matrices")
 
 
 def _drawn(what: Asked, drawn: Blueprint, counted: Count) -> list[Drawn]:

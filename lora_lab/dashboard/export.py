@@ -15,6 +15,7 @@ from zipfile import ZipFile
 import altair as alt
 import pandas as pd
 import streamlit as st
+from vl_convert import svg_to_png
 
 from lora_lab.dashboard.language import t
 from lora_lab.runs import Run
@@ -28,10 +29,11 @@ def table(frame: pd.DataFrame, name: str) -> None:
 
 
 def figure(shown: Any, name: str) -> None:
-    """Buttons for a chart (Altair or Vega-Lite) or a matplotlib figure as PNG and as SVG.
+    """Buttons for a picture as PNG and as SVG.
 
     Args:
-        shown: the figure, or a function that makes it when someone clicks.
+        shown: a chart (Altair or Vega-Lite), a matplotlib figure or a drawing in SVG, or a
+            function that makes it when someone clicks.
     """
     with st.container(horizontal=True, horizontal_alignment="right", gap="small"):
         for kind, mime in (("png", "image/png"), ("svg", "image/svg+xml")):
@@ -78,9 +80,11 @@ def csv(frame: pd.DataFrame) -> bytes:
 
 
 def picture(shown: Any, kind: str) -> bytes:
-    """A chart (Altair or Vega-Lite) or a matplotlib figure as the bytes of a PNG or SVG file."""
+    """A chart, a matplotlib figure or a drawing in SVG as the bytes of a PNG or SVG file."""
     if isinstance(shown, Callable):
         shown = shown()
+    if isinstance(shown, str):
+        return shown.encode() if kind == "svg" else svg_to_png(shown)
     if isinstance(shown, dict):
         shown = alt.Chart.from_dict(shown)
     if isinstance(shown, alt.TopLevelMixin):

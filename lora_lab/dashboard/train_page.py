@@ -9,17 +9,20 @@ import streamlit as st
 
 from lora_lab import jobs
 from lora_lab.checkpoints import StorageError
+from lora_lab.counting import Count
 from lora_lab.dashboard import (
     code_tabs,
     compare_rows,
     costs,
     counts,
+    drawing,
+    export,
     folders,
     form,
     language,
     live,
+    model_picture,
     pace,
-    picture,
     queue_view,
     results,
     settings,
@@ -51,13 +54,20 @@ def show() -> None:
         _start(configs)
     st.html(costs.figures(cost, configs[0].method))
     st.caption(costs.caption(cost))
-    dark = st.context.theme.type == "dark"
-    st.html(picture.network(configs[0], cost.counted, settings.LAYERS, dark))
-    st.caption(picture.caption(configs[0]))
+    _picture(configs[0], cost.counted)
     if configs[0].method == "lora" and classes == 2 and not state.presenting():
         _code(configs[0])  # its head, like most, tells two classes apart
     st.header(t("train.bought"), anchor=False)
     _run()
+
+
+def _picture(config: RunConfig, counted: Count) -> None:
+    what = (config, counted, settings.LAYERS)
+    drawn = model_picture.svg(*what, dark=st.context.theme.type == "dark")
+    st.html(drawing.image(drawn, model_picture.description(*what)))
+    st.caption(model_picture.caption(config))
+    if not state.presenting():
+        export.figure(model_picture.svg(*what, dark=False, ground="white"), "adapted-matrices")
 
 
 def _fitting(config: RunConfig) -> RunConfig:

@@ -10,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from lora_lab.dashboard import export
+from lora_lab.dashboard.drawing import document, text
 
 FRAME = pd.DataFrame({"name": ["原文", "b"], "accuracy": [0.5, 0.75]})
 
@@ -36,7 +37,11 @@ def test_no_cell_becomes_a_formula(text):
     assert read.iloc[0, 0] == f"'{text}" and read.columns[0] == f"'{text}"
 
 
-@pytest.mark.parametrize("make", [drawn, chart])
+def drawing() -> str:
+    return document([text("<原文>", 0, 14)], (60, 20), dark=False, ground="white")
+
+
+@pytest.mark.parametrize("make", [drawn, chart, drawing])
 def test_a_figure_becomes_both_kinds_of_picture(make):
     assert export.picture(make(), "png").startswith(b"\x89PNG\r\n")
     assert b"<svg" in export.picture(make(), "svg")

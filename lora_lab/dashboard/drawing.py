@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
 
+MARGIN = 12
 _STYLE = """
 text {fill: INK; font: 14px sans-serif}
 .frozen {fill: #888; fill-opacity: .2} rect.frozen {stroke: #888}
@@ -23,19 +24,20 @@ def document(
         size: width and height, in the units of ``parts``.
         dark: for a dark page.
         style: more rules; INK, BLUE and ONBLUE stand for the colours of the page.
-        ground: colour behind it all; by default one sees the page.
+        ground: colour behind it all, with a margin, for a file; by default one sees the page.
     """
-    width, height = size
+    margin = MARGIN if ground else 0
+    width, height = (side + 2 * margin for side in size)
     # Okabe and Ito's blue; on dark ground a lighter one, so that thin strips are seen.
     rules = (_STYLE + style).replace("ONBLUE", "#0b1a24" if dark else "#fff")
     rules = rules.replace("BLUE", "#3A9BDC" if dark else "#0072B2")
     rules = rules.replace("INK", "#e8e6e3" if dark else "#2d2b29")
-    box = f'viewBox="0 0 {width:g} {height:g}" width="{2 * width:g}" height="{2 * height:g}"'
-    behind = f'<path fill="{ground}" d="M0 0h{width:g}v{height:g}H0z"/>' if ground else ""
-    body = "".join(parts)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" {box}><style>{rules}</style>{behind}{body}</svg>'
-    )
+    box = f'viewBox="{-margin} {-margin} {width:g} {height:g}"'
+    box += f' width="{2 * width:g}" height="{2 * height:g}"'
+    corner = f"M{-margin} {-margin}"
+    behind = f'<path fill="{ground}" d="{corner}h{width:g}v{height:g}h{-width:g}z"/>'
+    body = "".join([behind, *parts] if ground else parts)
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {box}><style>{rules}</style>{body}</svg>'
 
 
 def image(svg: str, description: str, style: str = "") -> str:

@@ -35,6 +35,9 @@ def test_colours_are_filled_in(dark):
     assert ".mine" in svg and not any(name in svg for name in ("INK", "BLUE"))
 
 
-def test_a_ground_covers_the_whole_drawing():
-    assert '<path fill="white" d="M0 0h30v20H0z"/>' in document([], (30, 20), False, ground="white")
-    assert "white" not in document([], (30, 20), False)
+def test_a_ground_covers_the_whole_file():
+    tree = ElementTree.fromstring(document([], (30, 20), False, ground="white"))
+    left, top, width, height = tree.get("viewBox").split()
+    [ground] = tree.iter("{http://www.w3.org/2000/svg}path")
+    assert ground.get("d") == f"M{left} {top}h{width}v{height}h-{width}z"
+    assert "path" not in document([], (30, 20), False)

@@ -26,6 +26,9 @@ class Visitor:
     """One session, from its first page to its last.
 
     Attributes:
+        page: Streamlit's hash of the page to open; by default the app's first.
+        query: what stands behind the question mark of its address.
+        types: whether it also fills in number fields, at random.
         runs: ids of the runs that its address has named.
         errors: whatever a visitor or the server's log would call one.
         received: bytes.
@@ -33,14 +36,15 @@ class Visitor:
 
     port: int
     chance: random.Random
+    page: str = ""
+    query: str = ""
+    types: bool = True
     runs: set[str] = field(default_factory=set)
     errors: list[str] = field(default_factory=list)
     received: int = 0
 
     _connection: ClientConnection | None = None
     _widgets: dict[str, Any] = field(default_factory=dict)
-    _query: str = ""
-    _page: str = ""
     _begun: bool = False
     _answered: asyncio.Event = field(default_factory=asyncio.Event)
     _timers: dict[str, asyncio.Task] = field(default_factory=dict)
@@ -59,7 +63,8 @@ class Visitor:
 
     async def move_a_slider(self) -> float | None:
         """Change one setting; returns the seconds until the page had followed, None for no page."""
-        sliders = [w for w in self._widgets.values() if not isinstance(w, str) and not w.disabled]
+        kinds = (Slider, NumberInput) if self.types else Slider
+        sliders = [w for w in self._widgets.values() if isinstance(w, kinds) and not w.disabled]
         if not sliders:
             self.errors.append("there was no slider on the page")
             return None
@@ -100,7 +105,7 @@ class Visitor:
     async def _send(self, changed: WidgetState | None = None, fragment: str = "") -> None:
         message = BackMsg()
         state = message.rerun_script
-        state.query_string, state.page_script_hash = self._query, self._page
+        state.query_string, state.page_script_hash = self.query, self.page
         state.fragment_id, state.is_auto_rerun = fragment, bool(fragment)
         state.context_info.timezone, state.context_info.locale = "UTC", "en"
         state.context_info.url = f"http://127.0.0.1:{self.port}/"
@@ -119,15 +124,15 @@ class Visitor:
         kind = message.WhichOneof("type")
         whole_page = not message.metadata.run.fragment_ids
         if kind == "new_session" and whole_page:
-            self._page = message.new_session.page_script_hash
+            self.page = message.new_session.page_script_hash
             self._begun = True
             self._widgets.clear()
             self._stop_timers()
         elif kind == "delta":
             self._see(message.delta.new_element)
         elif kind == "page_info_changed":
-            self._query = message.page_info_changed.query_string
-            self.runs.update(parse_qs(self._query.removeprefix("?")).get("run", []))
+            self.query = message.page_info_changed.query_string
+            self.runs.update(parse_qs(self.query.removeprefix("?")).get("run", []))
         elif kind == "auto_rerun":
             rerun = message.auto_rerun
             self._again_and_again(rerun.fragment_id, rerun.interval)

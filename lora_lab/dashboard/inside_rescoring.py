@@ -61,6 +61,7 @@ def show(run: Run) -> None:
         _curve(run, scores, keep, times)
     except trained.PROBLEMS as error:
         st.error(t("inside.unreadable", reason=wording.plain(str(error))))
+    trained.prepare(run)  # while the visitor reads
 
 
 def _result(run: Run, scores: Scores, keep: int, times: float) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,6 +149,16 @@ def base(model: str) -> nn.Module:
 
 def scores(run: Run) -> Scores:
     return _scores(*identity(run))
+
+
+def prepare(run: Run) -> None:
+    """Load what a run's first score needs, unless the processor has other scores to compute.
+
+    What cannot be loaded is left for ``Scores.at`` to tell those who ask.
+    """
+    if not is_scoring():
+        with suppress(*PROBLEMS), _working(_over_data, _spare_cores()):
+            _rescorer(*identity(run))
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)

@@ -127,12 +127,19 @@ def read_run_of(page):
     return folders.find(address(page)["run"])
 
 
-def test_unmoved_sliders_show_what_training_stored_and_compute_nothing(page, folder, monkeypatch):
-    monkeypatch.setattr(trained, "_rescorer", None)
+def test_unmoved_sliders_show_what_training_stored(page, folder, passes):
     open_page(page)
     stored = read_run(folder / LARGE).result["validation"]["accuracy"]
     assert page.metric[0].value == f"{100 * stored:.1f}%"
-    assert "as it was trained" in texts(page)
+    assert "as it was trained" in texts(page) and not passes
+
+
+def test_who_moves_a_slider_need_not_wait_for_a_model(page, folder, monkeypatch):
+    trained._rescorer.clear()
+    open_page(page)
+    monkeypatch.setattr(trained, "_trained", None)
+    open_page(page, keep="1")
+    assert page.metric[0].delta and not page.error
 
 
 def test_a_cut_is_scored_at_once_and_compared_sentence_by_sentence(page, folder, reviews):

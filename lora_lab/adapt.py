@@ -39,6 +39,8 @@ class LoraConfig:
         init: how A starts; B starts at zero.
         train_head: whether the task head learns too. A new head must; keep it True unless
             the head has been trained before.
+        train_update: False keeps A and B as they were drawn, and draws B like A, since with
+            B = 0 there would be no update: the control that shows what learning them is worth.
         backward: "derived" (the closed form) or "autograd".
 
     Raises:
@@ -53,6 +55,7 @@ class LoraConfig:
     dropout: float = 0.0
     init: Initialisation = "kaiming"
     train_head: bool = True
+    train_update: bool = True
     backward: Backward = "derived"
 
     def __post_init__(self) -> None:
@@ -91,7 +94,7 @@ def apply_lora(model: nn.Module, config: LoraConfig) -> list[str]:
         TargetError: a target or layer that matches nothing (nothing is changed then).
         ValueError: the model has adapters already, or the rank exceeds a layer's size.
     """
-    return _adapt(
+    names = _adapt(
         model,
         config,
         lambda base: LoRALinear(
@@ -104,6 +107,12 @@ def apply_lora(model: nn.Module, config: LoraConfig) -> list[str]:
             backward=config.backward,
         ),
     )
+    if not config.train_update:
+        for layer in adapted_layers(model).values():
+            layer.draw_B()
+            for parameter in layer.parameters(recurse=False):
+                parameter.requires_grad_(False)
+    return names
 
 
 def apply_two_sided(model: nn.Module, config: TwoSidedConfig) -> list[str]:

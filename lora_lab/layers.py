@@ -203,10 +203,19 @@ class LoRALinear(AdaptedLinear):
         like = dict(dtype=self.weight.dtype, device=self.weight.device)
         self.A = nn.Parameter(torch.empty(rank, self.in_features, **like))
         self.B = nn.Parameter(torch.zeros(self.out_features, rank, **like))
-        if init == "kaiming":
-            nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))
+        self.init = init
+        self._draw(self.A)
+
+    @torch.no_grad()
+    def draw_B(self) -> None:
+        """Draw B as A was drawn, so that the update is random and not zero: a control."""
+        self._draw(self.B)
+
+    def _draw(self, factor: nn.Parameter) -> None:
+        if self.init == "kaiming":
+            nn.init.kaiming_uniform_(factor, a=math.sqrt(5))
         else:
-            nn.init.normal_(self.A, std=1 / rank)
+            nn.init.normal_(factor, std=1 / self.rank)
 
     def adapted(self, x: Tensor) -> Tensor:
         settings = dict(scaling=self.scaling, mask=self._dropout_mask(x))

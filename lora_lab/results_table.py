@@ -17,21 +17,30 @@ from lora_lab.runs import Run, RunConfig
 
 #: Columns of a table of runs and their types. What a method does not have (the rank of a head) is
 #: empty; ``setting`` is one for runs that differ only in the seed; ``sentences`` is one for runs
-#: scored on the same test sentences; ``right`` says, packed, which of them were got right.
+#: scored on the same test sentences; ``right`` says, packed, which of them were got right;
+#: ``frozen`` is an adapter that was drawn and did not learn; ``flipped`` the share of wrong labels.
 COLUMNS = {
     "id": "str",
     "setting": "str",
     "method": "str",
     "model": "str",
+    "pretrained": "bool",
     "rank": "Int64",
     "alpha": "float64",
     "scale": "float64",
+    "scaling": "str",
+    "dropout": "float64",
+    "frozen": "bool",
     "layers": "str",
     "targets": "str",
     "rate": "float64",
+    "decay": "float64",
     "epochs": "int64",
+    "keep": "str",
     "data": "str",
     "train": "int64",
+    "noise": "str",
+    "flipped": "float64",
     "seed": "int64",
     "trainable": "int64",
     "seconds": "float64",
@@ -53,6 +62,17 @@ EPOCH_COLUMNS = {
     "validation_loss": "float64",
     "validation_accuracy": "float64",
 }
+#: Columns of a table of scores on the test sentences of other data, several for each run.
+ELSEWHERE_COLUMNS = {
+    "id": "str",
+    "data": "str",
+    "test": "float64",
+    "low": "float64",
+    "high": "float64",
+    "examples": "int64",
+    "sentences": "str",
+    "right": "str",
+}
 #: What may differ between the runs of one setting.
 _OF_A_RUN = ("id", "seed", "seconds", "memory", "validation", "test", "low", "high", "right")
 
@@ -71,6 +91,27 @@ def epochs_table(runs: Iterable[Run]) -> pd.DataFrame:
         for epoch in run.result["history"]
     ]
     return as_table(rows, EPOCH_COLUMNS)
+
+
+def elsewhere_table(runs: Iterable[Run]) -> pd.DataFrame:
+    """One row for each finished run and each other data set that it was scored on."""
+    rows = []
+    for run in runs:
+        for name, stored in ((run.result or {}).get("elsewhere") or {}).items():
+            answers = read_answers(run.folder / "elsewhere" / name)
+            rows.append(
+                dict(
+                    id=run.id,
+                    data=name,
+                    test=stored["accuracy"],
+                    low=stored["interval"]["low"],
+                    high=stored["interval"]["high"],
+                    examples=stored["examples"],
+                    sentences=stored["test_fingerprint"],
+                    right=pack(answers.right) if answers else "",
+                )
+            )
+    return as_table(rows, ELSEWHERE_COLUMNS)
 
 
 def as_table(rows: list[dict[str, Any]] | pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
@@ -143,18 +184,26 @@ def _row(run: Run) -> dict[str, Any]:
     fits = answers is not None and int(answers.right.sum()) == test.correct
     return dict(
         id=run.id,
-        setting=_setting(config, result["data_fingerprint"]),
+        setting=_setting(config, result),
         method=config.method,
         model=config.model,
+        pretrained=config.pretrained,
         rank=adapter.rank if adapter else None,
         alpha=config.lora.alpha if config.method == "lora" else None,
         scale=config.lora.scale if config.method == "lora" else None,
+        scaling=config.lora.scaling if config.method == "lora" else "",
+        dropout=config.lora.dropout if config.method == "lora" else None,
+        frozen=config.method == "lora" and not config.lora.train_update,
         layers=_words(adapter.layers) if adapter else "",
         targets=_words(adapter.target_modules) if adapter else "",
         rate=config.train.learning_rate,
+        decay=config.train.weight_decay,
         epochs=config.train.epochs,
+        keep=config.train.keep,
         data=config.data.name,
         train=result["train_examples"],
+        noise=config.data.noise,
+        flipped=config.data.noise_share,
         seed=config.train.seed,
         trainable=result["trainable"],
         seconds=result["seconds"],
@@ -169,10 +218,14 @@ def _row(run: Run) -> dict[str, Any]:
     )
 
 
-def _setting(config: RunConfig, data: str) -> str:
-    """Ten hex digits that are the same for runs which differ only in the seed."""
+def _setting(config: RunConfig, result: dict[str, Any]) -> str:
+    """Ten hex digits that are the same for runs which differ only in the seeds.
+
+    Another seed may draw other training examples; what is held out tells the data apart.
+    """
     values = config.as_dict()
-    del values["train"]["seed"], values["train"]["checkpoint_every"]
+    del values["train"]["seed"], values["train"]["checkpoint_every"], values["data"]["seed"]
+    data = result.get("held_out_fingerprint", result["data_fingerprint"])
     for part, method in (("lora", "lora"), ("two_sided", "two-sided")):
         if config.method != method:
             del values[part]  # it decides nothing

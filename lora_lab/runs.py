@@ -6,6 +6,7 @@ metrics.jsonl          one line per event, while it trains
 checkpoint.safetensors weights, optimiser and random state, to go on after an interruption
 adapter/  or  model/   the trained weights (a whole model for full fine-tuning)
 test_answers.safetensors   what the trained model answers on each test text, see ``answers``
+elsewhere/NAME/            the same on the test texts of other data
 result.json            scores on validation and test, parameters, seconds
 """
 
@@ -27,15 +28,31 @@ import torch
 from datasets import DatasetDict
 
 from lora_lab import processes
-from lora_lab.adapt import LoraConfig, TwoSidedConfig, apply_lora, apply_two_sided, freeze
+from lora_lab.adapt import (
+    LoraConfig,
+    TwoSidedConfig,
+    apply_lora,
+    apply_two_sided,
+    freeze,
+    merge,
+    remove_adapters,
+)
 from lora_lab.adapter_files import load_adapted_model, save_adapter
 from lora_lab.answers import Answers, save_answers
 from lora_lab.checkpoints import StorageError, write_atomically
-from lora_lab.choices import Method, State
-from lora_lab.data import cache_folder, fingerprint, load_data
+from lora_lab.choices import LabelNoise, Method, State
+from lora_lab.data import (
+    EMBEDDED,
+    cache_folder,
+    check_noise,
+    fingerprint,
+    load_data,
+    with_noise,
+)
 from lora_lab.evaluation import Evaluation
 from lora_lab.listeners import MetricsFile, read_metrics
 from lora_lab.models import DEFAULT_MODEL, LoadedModel, load_model
+from lora_lab.prediction import evaluate_probabilities, predict_probabilities
 from lora_lab.prefix_cache import PrefixCache
 from lora_lab.training import Listener, TrainConfig, TrainingRun, train
 
@@ -51,40 +68,68 @@ class RunError(ValueError):
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What to load; see ``load_data``."""
+    """What to load, see ``load_data``, and what to spoil, see ``data.with_noise``.
+
+    Attributes:
+        noise, noise_share: what is wrong with the labels of the training split.
+        seed: draws the training examples if there are to be ``train_size``, and the noise.
+
+    Raises:
+        DataError: noise that there is not.
+    """
 
     name: str = "movie-reviews"
     classes: int | None = None
     train_size: int | None = None
     text_column: str = "text"
     label_column: str = "label"
+    noise: LabelNoise = "none"
+    noise_share: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_noise(self.noise, self.noise_share)
 
     def load(self) -> DatasetDict:
-        return load_data(
+        data = load_data(
             self.name,
             classes=self.classes,
             train_size=self.train_size,
             text_column=self.text_column,
             label_column=self.label_column,
+            seed=self.seed,
         )
+        data["train"] = with_noise(data["train"], self.noise, self.noise_share, self.seed)
+        return data
 
 
 @dataclass(frozen=True)
 class RunConfig:
     """Everything that decides a run's result.
 
+    Attributes:
+        pretrained: False draws every weight of the model at random: the control that shows what
+            pre-training is worth.
+        also_test: embedded data whose test sentences are scored as well, besides the run's own.
+
     Raises:
-        ValueError: an unknown method.
+        ValueError: an unknown method, or data to score that is not embedded.
     """
 
     method: Method = "lora"
     model: str = DEFAULT_MODEL
+    pretrained: bool = True
     data: DataConfig = field(default_factory=DataConfig)
     lora: LoraConfig = field(default_factory=LoraConfig)
     two_sided: TwoSidedConfig = field(default_factory=TwoSidedConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    also_test: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if unknown := [name for name in self.also_test if name not in EMBEDDED]:
+            raise ValueError(
+                f"also_test names {', '.join(unknown)}; it can name {', '.join(EMBEDDED)}."
+            )
         if self.method not in get_args(Method):
             raise ValueError(
                 f"method is {self.method!r}; it must be one of {', '.join(get_args(Method))}."
@@ -108,6 +153,11 @@ class RunConfig:
         }
         built = {k: _build(parts[k], v) if k in parts else v for k, v in values.items()}
         return _build(cls, built)
+
+    @property
+    def keeps_whole_model(self) -> bool:
+        """Whether its result is a whole model: there is no base that an adapter could go on."""
+        return self.method == "full" or not self.pretrained
 
 
 @dataclass(frozen=True)
@@ -189,14 +239,17 @@ def execute(
             listeners=[MetricsFile(folder / "metrics.jsonl"), *listeners],
             cache=cache or shared_cache(),
         )
-        if config.method == "full":
+        elsewhere = _score_elsewhere(config, model, tokenizer, folder)
+        if config.keeps_whole_model:
+            merge(model)
+            remove_adapters(model)
             _save_whole_model(model, tokenizer, folder / "model")
         else:
             save_adapter(model, folder / "adapter")
         if run.test_probabilities is not None:
             labels = np.asarray(data["test"]["label"])
             save_answers(Answers(run.test_probabilities, labels), folder)
-        _write_json(folder / "result.json", _result(run, data))
+        _write_json(folder / "result.json", _result(run, data) | {"elsewhere": elsewhere})
     except KeyboardInterrupt:
         _write_status(folder, "interrupted", "stopped by the user")
         raise
@@ -218,8 +271,9 @@ def shared_cache() -> PrefixCache:
 
 def prepare_model(config: RunConfig, data: DatasetDict) -> LoadedModel:
     """The model of a run before training: loaded, adapted, frozen as the method says."""
-    loaded = load_model(config.model, labels=data, seed=config.train.seed)
-    torch.manual_seed(config.train.seed)  # draws the adapters' random halves
+    seed = config.train.seed
+    loaded = load_model(config.model, labels=data, seed=seed, pretrained=config.pretrained)
+    torch.manual_seed(seed)  # draws the adapters' random halves
     if config.method == "lora":
         apply_lora(loaded.model, config.lora)
     elif config.method == "two-sided":
@@ -238,7 +292,7 @@ def load_trained(folder: Path) -> LoadedModel:
     run = read_run(folder)
     if run.state != "finished":
         raise RunError(f"The run in {folder} is {run.state}, so there is no trained model yet.")
-    if run.config.method == "full":
+    if run.config.keeps_whole_model:
         return load_model(folder / "model", labels=run.result["labels"], new_head=False)
     return load_adapted_model(folder / "adapter")
 
@@ -324,6 +378,7 @@ def _result(run: TrainingRun, data: DatasetDict) -> dict[str, Any]:
     return {
         "labels": list(data["train"].features["label"].names),
         "data_fingerprint": fingerprint(data),
+        "held_out_fingerprint": fingerprint({s: rows for s, rows in data.items() if s != "train"}),
         "test_fingerprint": fingerprint({"test": data["test"]}) if "test" in data else None,
         "train_examples": len(data["train"]),
         "trainable": run.trainable,
@@ -336,6 +391,20 @@ def _result(run: TrainingRun, data: DatasetDict) -> dict[str, Any]:
         "validation": run.validation.as_dict(),
         "test": run.test.as_dict() if run.test else None,
     }
+
+
+def _score_elsewhere(config: RunConfig, model, tokenizer, folder: Path) -> dict[str, Any]:
+    """Scores on the test splits of other data, by its name; the answers go into ``folder``."""
+    scores = {}
+    for name in config.also_test:
+        test = load_data(name, classes=config.data.classes)["test"]
+        p = predict_probabilities(
+            model, tokenizer, test["text"][:], max_length=config.train.max_length
+        )
+        save_answers(Answers(p, np.asarray(test["label"])), folder / "elsewhere" / name)
+        found = evaluate_probabilities(p, test).as_dict()
+        scores[name] = found | {"test_fingerprint": fingerprint({"test": test})}
+    return scores
 
 
 def _save_whole_model(model, tokenizer, folder: Path) -> None:

@@ -1,14 +1,15 @@
 """A sweep's results as a few small files that can be shipped, with what produced them.
 
-runs.csv      a row per run, see ``results_table.COLUMNS``
-epochs.csv    a row per epoch of each run: the learning curves
-origin.json   command, date, seeds, data, versions and machine
+runs.csv       a row per run, see ``results_table.COLUMNS``
+epochs.csv     a row per epoch of each run: the learning curves
+elsewhere.csv  a row per run and other data that it was scored on
+origin.json    command, date, seeds, data, versions and machine
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from io import StringIO
@@ -20,15 +21,22 @@ import pandas as pd
 from lora_lab.checkpoints import write_atomically
 from lora_lab.results_table import (
     COLUMNS,
+    ELSEWHERE_COLUMNS,
     EPOCH_COLUMNS,
     as_table,
+    elsewhere_table,
     epochs_table,
     right_answers,
     runs_table,
 )
 from lora_lab.runs import Run
 
-FILES = ("runs.csv", "epochs.csv", "origin.json")
+TABLES = {
+    "runs": COLUMNS,
+    "epochs": EPOCH_COLUMNS,
+    "elsewhere": ELSEWHERE_COLUMNS,
+}
+FILES = (*(f"{name}.csv" for name in TABLES), "origin.json")
 FACTS = ("command", "date", "runs", "seeds", "seconds", "data", "made_with")
 
 
@@ -38,32 +46,33 @@ class GridError(ValueError):
 
 @dataclass(frozen=True)
 class StoredGrid:
-    """Tables of runs and of epochs, and ``origin``: everything in ``FACTS``."""
+    """Tables of runs, of epochs, of scores elsewhere, and ``origin``: everything in ``FACTS``."""
 
     runs: pd.DataFrame
     epochs: pd.DataFrame
+    elsewhere: pd.DataFrame
     origin: dict[str, Any]
 
 
 def write_grid(runs: Sequence[Run], folder: Path, command: str) -> StoredGrid:
-    """Store finished runs that were scored on the same test sentences.
+    """Store finished runs, with what they answered.
 
     Args:
         command: what computes these runs anew, as one would type it.
 
     Raises:
-        GridError: nothing to store, a run without a test result, or different test sentences.
+        GridError: nothing to store, or a run without a test result.
         StorageError: a file could not be written.
     """
     table = runs_table(runs)
     if len(table) < max(1, len(runs)):
         raise GridError(f"{len(runs) - len(table)} of {len(runs)} runs have no test result.")
-    if table["sentences"].nunique() > 1 or "" in set(table["sentences"]):
-        raise GridError("The runs were scored on different test sentences: store each set alone.")
-    grid = StoredGrid(table, epochs_table(runs), _origin(runs, table, command))
-    for name, frame in (("runs.csv", grid.runs), ("epochs.csv", grid.epochs)):
-        content = frame.to_csv(index=False, lineterminator="\n")
-        write_atomically(folder / name, content.encode())
+    grid = StoredGrid(
+        table, epochs_table(runs), elsewhere_table(runs), _origin(runs, table, command)
+    )
+    for name in TABLES:
+        content = getattr(grid, name).to_csv(index=False, lineterminator="\n")
+        write_atomically(folder / f"{name}.csv", content.encode())
     origin = json.dumps(grid.origin, indent=2, ensure_ascii=False) + "\n"
     write_atomically(folder / "origin.json", origin.encode())
     return grid
@@ -76,8 +85,8 @@ def read_grid(folder: Path) -> StoredGrid:
         GridError: no grid there, or it is damaged.
     """
     try:
-        runs, epochs, origin = ((folder / name).read_text(encoding="utf-8") for name in FILES)
-        grid = StoredGrid(_table(runs, COLUMNS), _table(epochs, EPOCH_COLUMNS), json.loads(origin))
+        *tables, origin = ((folder / name).read_text(encoding="utf-8") for name in FILES)
+        grid = StoredGrid(*map(_table, tables, TABLES.values()), json.loads(origin))
         right = right_answers(grid.runs)
     except FileNotFoundError:
         raise GridError(f"There is no stored grid in {folder}.") from None
@@ -111,9 +120,15 @@ def _origin(runs: Sequence[Run], table: pd.DataFrame, command: str) -> dict[str,
             "names": sorted(table["data"].unique()),
             "train": sorted(int(size) for size in table["train"].unique()),
             "fingerprints": sorted({run.result["data_fingerprint"] for run in runs}),
-            "test": int(table["examples"].iloc[0]),
-            "test_fingerprint": table["sentences"].iloc[0],
+            "test": _one_or_all(int(size) for size in table["examples"]),
+            "test_fingerprint": _one_or_all(table["sentences"]),
         },
-        {name: found[0] if len(found) == 1 else found for name, found in made_with.items()},
+        {name: _one_or_all(found) for name, found in made_with.items()},
     )
     return dict(zip(FACTS, facts, strict=True))
+
+
+def _one_or_all(values: Iterable[Any]) -> Any:
+    """What all agree on, or each different value once."""
+    different = list(dict.fromkeys(values))
+    return different[0] if len(different) == 1 else different

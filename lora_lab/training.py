@@ -20,7 +20,7 @@ from transformers import PreTrainedTokenizerBase
 from lora_lab.adapt import adapted_layers, trainable_parameters
 from lora_lab.batches import tokenise, training_batches
 from lora_lab.checkpoints import Progress, load_checkpoint, save_checkpoint
-from lora_lab.choices import Precision, PrefixChoice
+from lora_lab.choices import Keep, Precision, PrefixChoice
 from lora_lab.closed_form import mean_cross_entropy
 from lora_lab.data import fingerprint
 from lora_lab.evaluation import Evaluation
@@ -54,6 +54,8 @@ class TrainConfig:
         clip_norm: largest norm of the whole gradient.
         max_length: tokens kept of each text.
         patience: stop after this many epochs without a better validation result (None: never).
+        validate_every: epochs between two validations; after the last there always is one.
+        keep: the weights to end with: those of the "best" epoch by validation, or the "last".
         base_dropout: also switch on the dropout inside a frozen base. A base that is itself
             trained always has it.
         prefix: how activations below the first adapted layer are kept, so that frozen layers
@@ -75,6 +77,8 @@ class TrainConfig:
     clip_norm: float = 1.0
     max_length: int = 128
     patience: int | None = None
+    validate_every: int = 1
+    keep: Keep = "best"
     base_dropout: bool = False
     prefix: PrefixChoice = "float32"
     precision: Precision = "float32"
@@ -88,6 +92,7 @@ class TrainConfig:
             ("max_length", 3),
             ("checkpoint_every", 1),
             ("patience", 1),
+            ("validate_every", 1),
             ("seed", 0),
         ):
             value = getattr(self, name)
@@ -106,7 +111,7 @@ class TrainConfig:
             value = getattr(self, name)
             if not math.isfinite(value) or not allowed(value):
                 raise ValueError(f"{name} is {value!r}; it must be {says}.")
-        for name, choices in (("prefix", PrefixChoice), ("precision", Precision)):
+        for name, choices in (("prefix", PrefixChoice), ("precision", Precision), ("keep", Keep)):
             if getattr(self, name) not in get_args(choices):
                 raise ValueError(
                     f"{name} is {getattr(self, name)!r}; it must be one of "
@@ -116,12 +121,13 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """What came out of ``train``; the model holds the best epoch's weights.
+    """What came out of ``train``; the model holds the weights of ``best_epoch``.
 
     Attributes:
-        history: per epoch: training loss, validation loss and accuracy, seconds.
-        best_epoch: from 1, by validation accuracy, ties to the lower loss.
-        test: on the test split with the best epoch's weights; None without a test split.
+        history: per validated epoch: training loss, validation loss and accuracy, seconds.
+        best_epoch: from 1, by validation accuracy, ties to the lower loss; or simply the last,
+            if the configuration keeps that one.
+        test: on the test split with these weights; None without a test split.
         trainable: parameters that learned, head included.
         seconds: time spent training and validating, over all attempts.
         truncated: texts of the training set that were longer than ``max_length`` tokens.
@@ -247,23 +253,26 @@ def _train(
                 clock.read()
                 save_checkpoint(path, identity, progress, model, optimizer, best)
 
-        validation = evaluate_tokenised(model, text["validation"], data["validation"], **reading)
-        record = dict(
-            epoch=progress.epoch + 1,
-            step=progress.step,
-            training_loss=progress.loss_sum / progress.loss_count,
-            validation_loss=validation.loss,
-            validation_accuracy=validation.accuracy,
-            validation_interval=[validation.interval.low, validation.interval.high],
-            seconds=clock.read(),
-        )
-        progress.history.append(record)
-        if _is_best(progress.history):
-            progress.best_epoch, best_validation = progress.epoch + 1, validation
-            best = {name: p.detach().clone() for name, p in parameters.items()}
         progress.epoch += 1
+        if progress.epoch % config.validate_every == 0 or progress.epoch == config.epochs:
+            validation = evaluate_tokenised(
+                model, text["validation"], data["validation"], **reading
+            )
+            record = dict(
+                epoch=progress.epoch,
+                step=progress.step,
+                training_loss=progress.loss_sum / progress.loss_count,
+                validation_loss=validation.loss,
+                validation_accuracy=validation.accuracy,
+                validation_interval=[validation.interval.low, validation.interval.high],
+                seconds=clock.read(),
+            )
+            progress.history.append(record)
+            if config.keep == "last" or _is_best(progress.history):
+                progress.best_epoch, best_validation = progress.epoch, validation
+                best = {name: p.detach().clone() for name, p in parameters.items()}
+            _tell(listeners, event="epoch", steps=total_steps, **record)
         progress.batch, progress.loss_sum, progress.loss_count = 0, 0.0, 0
-        _tell(listeners, event="epoch", steps=total_steps, **record)
         if path:
             save_checkpoint(path, identity, progress, model, optimizer, best)
 

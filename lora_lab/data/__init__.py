@@ -4,12 +4,14 @@
     data = load_data("movie-reviews")  # splits train, validation, test
 
 Sources are read by `files`, `hub` and `embedded`; `cleaning` decides what is dropped, changed or
-refused; `splits` and `duplicates` decide which row goes where; `report` tells the story.
+refused; `splits` and `duplicates` decide which row goes where; `report` tells the story; `noise`
+spoils labels on purpose.
 """
 
 from .embedded import EMBEDDED, NEUTRAL_BAND
 from .fetching import cache_folder, fetch, is_fetched
 from .loading import load_data, read_data
+from .noise import check_noise, with_noise
 from .report import DataError, DataReport, fingerprint
 from .splits import subset
 
@@ -19,10 +21,12 @@ __all__ = [
     "DataError",
     "DataReport",
     "cache_folder",
+    "check_noise",
     "fetch",
     "fingerprint",
     "is_fetched",
     "load_data",
     "read_data",
     "subset",
+    "with_noise",
 ]

@@ -55,27 +55,36 @@ class StoredGrid:
 
 
 def write_grid(runs: Sequence[Run], folder: Path, command: str) -> StoredGrid:
-    """Store finished runs, with what they answered.
-
-    Args:
-        command: what computes these runs anew, as one would type it.
+    """Store ``grid_of`` these runs.
 
     Raises:
-        GridError: nothing to store, or a run without a test result.
+        GridError: see ``grid_of``.
         StorageError: a file could not be written.
     """
-    table = runs_table(runs)
-    if len(table) < max(1, len(runs)):
-        raise GridError(f"{len(runs) - len(table)} of {len(runs)} runs have no test result.")
-    grid = StoredGrid(
-        table, epochs_table(runs), elsewhere_table(runs), _origin(runs, table, command)
-    )
+    grid = grid_of(runs, command)
     for name in TABLES:
         content = getattr(grid, name).to_csv(index=False, lineterminator="\n")
         write_atomically(folder / f"{name}.csv", content.encode())
     origin = json.dumps(grid.origin, indent=2, ensure_ascii=False) + "\n"
     write_atomically(folder / "origin.json", origin.encode())
     return grid
+
+
+def grid_of(runs: Sequence[Run], command: str) -> StoredGrid:
+    """Finished runs, with what they answered.
+
+    Args:
+        command: what computes these runs anew, as one would type it.
+
+    Raises:
+        GridError: no run, or one without a test result.
+    """
+    table = runs_table(runs)
+    if len(table) < max(1, len(runs)):
+        raise GridError(f"{len(runs) - len(table)} of {len(runs)} runs have no test result.")
+    return StoredGrid(
+        table, epochs_table(runs), elsewhere_table(runs), _origin(runs, table, command)
+    )
 
 
 def read_grid(folder: Path) -> StoredGrid:

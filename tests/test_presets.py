@@ -7,7 +7,8 @@ from itertools import product
 
 import pytest
 
-from lora_lab.presets import LAYERS, RANKS, SEEDS, preset
+from lora_lab.presets import preset
+from lora_lab.presets.classroom import LAYERS, RANKS, SEEDS
 from lora_lab.runs import LEARNING_RATES
 
 

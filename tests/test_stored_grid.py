@@ -44,10 +44,10 @@ def test_it_says_what_produced_it(stored):
     assert origin["data"]["train"] == [1000] and origin["data"]["test"] == 400
 
 
-def test_runs_on_different_sentences_are_not_stored_together(runs, tmp_path):
+def test_it_names_every_set_of_test_sentences(runs, tmp_path):
     other = make_run(tmp_path / "other", lora(seed=5), answers(0.8), sentences="f" * 16)
-    with pytest.raises(GridError, match="different test sentences"):
-        write_grid([*runs, other], tmp_path / "grid", COMMAND)
+    grid = write_grid([*runs, other], tmp_path / "grid", COMMAND)
+    assert grid.origin["data"]["test_fingerprint"] == ["0123456789abcdef", "f" * 16]
 
 
 def test_an_empty_grid_is_refused(tmp_path):

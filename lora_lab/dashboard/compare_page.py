@@ -81,7 +81,7 @@ def show() -> None:
 
 def _no_grid(problem: str) -> None:
     st.warning(t("compare.no_grid", reason=wording.plain(problem)))
-    st.code("lora-lab sweep --preset classroom --export lora_lab/dashboard/grid", language="bash")
+    st.code("lora-lab sweep --preset classroom --export lora_lab/stored/classroom", language="bash")
 
 
 def _accuracy(items: pd.DataFrame, chosen: list[str]) -> None:

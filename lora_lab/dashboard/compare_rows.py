@@ -12,11 +12,12 @@ import streamlit as st
 
 from lora_lab.dashboard import folders, wording
 from lora_lab.dashboard.language import t
+from lora_lab.presets import STORED
 from lora_lab.results_table import epochs_table, pareto_front, runs_table, settings_table
 from lora_lab.runs import Run
 from lora_lab.stored_grid import GridError, read_grid
 
-GRID = Path(__file__).parent / "grid"
+GRID = STORED / "classroom"
 ORIGINS = SHIPPED, OWN = "shipped", "own"
 _MARK = "shipped."  # before the ids of shipped rows: no visitor's run is taken for one
 #: Columns that a visitor can narrow down, by the name of the filter.

@@ -22,7 +22,8 @@ from lora_lab.dashboard import (
     compare_words,
 )
 from lora_lab.dashboard.kinds import Names
-from lora_lab.presets import SEEDS, preset
+from lora_lab.presets import STORED, preset
+from lora_lab.presets.classroom import SEEDS
 from lora_lab.results_table import right_answers
 from lora_lab.stored_grid import read_grid, write_grid
 
@@ -388,7 +389,7 @@ def test_titles_tell_all_items_apart(runs, grid):
 
 
 def test_the_shipped_grid_is_labelled_readable_and_whole():
-    grid = read_grid(Path(compare_rows.__file__).parent / "grid")
+    grid = read_grid(STORED / "classroom")
     assert "lora-lab sweep --preset classroom" in grid.origin["command"]
     assert {"python", "torch", "transformers", "system", "cores"} <= grid.origin["made_with"].keys()
     assert grid.origin["seeds"] == list(SEEDS)

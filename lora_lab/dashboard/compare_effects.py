@@ -91,7 +91,9 @@ def _sentence(one: Contrast, found: Difference, varied: set[str]) -> str:
         first, second = (row.title for row in (one.first, one.second))
         same = ""
     else:
-        first, second = (_value(getattr(row, one.quantity)) for row in (one.first, one.second))
+        write = {"layers": wording.layers, "targets": wording.targets}
+        write = write.get(one.quantity, wording.number)
+        first, second = (write(getattr(row, one.quantity)) for row in (one.first, one.second))
         rest = compare_rows.name(one.second, varied - {one.quantity})
         same = t("compare.effect.same", name=wording.plain(rest))
     return t(
@@ -106,10 +108,6 @@ def _sentence(one: Contrast, found: Difference, varied: set[str]) -> str:
         high=points(found.interval.high),
         same=same,
     )
-
-
-def _value(value: Any) -> str:
-    return value if isinstance(value, str) else wording.number(value)
 
 
 def _shared(items: pd.DataFrame) -> list[str]:

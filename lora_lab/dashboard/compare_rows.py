@@ -179,7 +179,7 @@ def name(row: Any, say: Collection[str], usual_scale: float | None = None) -> st
     if "scale" in say and pd.notna(row.scale) and row.scale != usual_scale:
         parts.append(f"alpha/r={wording.number(row.scale)}")
     if "targets" in say and row.targets:
-        parts.append(row.targets)
+        parts.append(wording.targets(row.targets))
     if "layers" in say and row.layers:
         parts.append(wording.layers(row.layers))
     if "data" in say:

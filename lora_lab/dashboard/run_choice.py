@@ -67,8 +67,10 @@ def choose(
 
 
 def title(run: Run) -> str:
-    score = f": {wording.percent(run.test.accuracy)}" if run.test else ""
-    return f"{wording.started(run.id)}  {wording.run_title(run)}{score}"
+    named = f"{wording.started(run.id)}  {wording.run_title(run)}"
+    if run.test is None:
+        return named
+    return t("run_choice.scored", title=named, score=wording.percent(run.test.accuracy))
 
 
 def invite(text: str) -> None:

@@ -366,7 +366,7 @@ def test_names_of_lines_across_never_cover_one_another():
         columns=["series", "title", "test"],
     )  # fmt: skip
     found = compare_across.names_across(items, line=0.02)
-    assert found["text"].tolist() == ["Full 80.0%\nTwo-sided 79.5%", "Head 65.0% to 65.5%"]
+    assert found["text"].tolist() == ["Full, 80.0%\nTwo-sided, 79.5%", "Head, 65.0% to 65.5%"]
     assert found["test"].tolist() == [0.8, 0.655]
 
 

@@ -21,7 +21,7 @@ def finished(config: RunConfig = CONFIG, seconds: float = 40.0, train: int = 100
     result = {
         "seconds": seconds,
         "train_examples": train,
-        "history": [{}] * config.train.epochs,
+        "history": [{"epoch": 1 + i} for i in range(config.train.epochs)],
         "validation": {"examples": EXAMPLES["validation"]},
     }
     return Run(Path("a"), config, "finished", "", [], result)
@@ -30,6 +30,16 @@ def finished(config: RunConfig = CONFIG, seconds: float = 40.0, train: int = 100
 def test_the_same_run_takes_the_same_time():
     expected = pace.expect(CONFIG, EXAMPLES, [finished()])
     assert expected.seconds == pytest.approx(40) and expected.alike and expected.runs == 1
+
+
+def test_epochs_that_were_not_validated_were_trained_all_the_same():
+    every = replace(CONFIG, train=TrainConfig(epochs=4))
+    twice = replace(every, train=TrainConfig(epochs=4, validate_every=2))
+    run = finished(twice)
+    run.result["history"] = [{"epoch": 2}, {"epoch": 4}]
+    read = 4 * 100 + 2 * pace.FORWARD * EXAMPLES["validation"]
+    asked = 4 * 100 + 4 * pace.FORWARD * EXAMPLES["validation"]
+    assert pace.expect(every, EXAMPLES, [run]).seconds == pytest.approx(40 * asked / read)
 
 
 def test_time_grows_with_epochs_and_with_sentences():

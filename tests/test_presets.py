@@ -15,13 +15,13 @@ from lora_lab.presets import PRESETS, preset
 from lora_lab.presets.classroom import LAYERS, RANKS
 from lora_lab.runs import LEARNING_RATES, RunConfig
 
-NUMBERS = dict(zip("one two three four five six seven eight nine ten".split(), range(1, 11)))
+WORDS = "zero one two three four five six seven eight nine ten".split()
 SIZES = get_args(PresetSize)
 QUICK_SENTENCES, QUICK_RUNS = 600, 30
 
 
 def number(word: str) -> int:
-    return NUMBERS.get(word.lower()) or int(word)
+    return WORDS.index(word.lower()) if word.lower() in WORDS else int(word)
 
 
 def by_setting(configs: dict[str, RunConfig]) -> dict[RunConfig, list[int]]:

@@ -6,8 +6,8 @@ the same sentences spreads around the mean of the K stored ones as its seed want
 
     mean  +-  t(K - 1)  s  sqrt(1 + 1 / K).
 
-Where that is the wider of the two, it is what the run must land in. (Other machines add up in another
-order: the same seed gives almost, not exactly, the same accuracy.)
+Where that is the wider of the two, it is what the run must land in. (Other machines add up in
+another order: the same seed gives almost, not exactly, the same accuracy.)
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """A process that has imported what runs need, and forks itself for each of them. Linux only.
 
 torch and transformers take seconds to import and hundreds of megabytes. A fork has them at once
-and shares that memory. What is forked must hold nothing that a copy could break: no threads, no
-arithmetic done, no random numbers drawn. So this process imports, forks, waits, and nothing else.
+and shares that memory. What is forked must hold nothing that a copy could break: no threads (but
+that of pyarrow's allocator, which is made for it), no arithmetic done, no random numbers drawn. So
+this process imports, forks, waits, and nothing else.
 
 Each run has a pair of sockets. The worker keeps one end; the other is the standard input of the
 process that trains, which reads the end of file when the worker ends, however it does so

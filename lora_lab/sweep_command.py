@@ -7,7 +7,8 @@ import os
 import shlex
 import sys
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,29 +28,42 @@ STOPPED = 130  # the usual exit status after Ctrl-C
 
 def sweep(options: Namespace) -> int:
     """Exit status 1 if a run failed; the others are not stopped by that."""
-    from lora_lab import jobs
-    from lora_lab.jobs import cluster
     from lora_lab.runs import new_run_folder
 
     configs = _configs(options)
     folder = options.folder or new_run_folder(Path("runs"))
-    if options.at_once is not None:
-        if options.at_once < 1 or os.environ.get(cluster.SCHEDULER):
+    with _queue(options.at_once):
+        print(f"Runs: {folder}", file=sys.stderr)
+        try:
+            if options.search:
+                return _search(options, folder)
+            return _grid(options, configs, folder)
+        except KeyboardInterrupt:
+            print(f"Stopped. The same command with --folder {folder} goes on.", file=sys.stderr)
+            return STOPPED
+
+
+@contextmanager
+def _queue(at_once: int | None) -> Iterator[None]:
+    """The queue for this command alone, with so many runs at a time (None: what suits)."""
+    from lora_lab import jobs
+    from lora_lab.jobs import cluster
+
+    before = os.environ.get(cluster.AT_ONCE)
+    if at_once is not None:
+        if at_once < 1 or os.environ.get(cluster.SCHEDULER):
             raise ValueError(
-                f"--at-once is {options.at_once}; it is the number of runs at a time on this "
-                f"machine, at least 1. With {cluster.SCHEDULER}, its workers decide (--nthreads)."
+                f"--at-once is {at_once}; it is the number of runs at a time on this machine, at "
+                f"least 1. With {cluster.SCHEDULER}, its workers decide (--nthreads)."
             )
-        os.environ[cluster.AT_ONCE] = str(options.at_once)
-    print(f"Runs: {folder}", file=sys.stderr)
+        os.environ[cluster.AT_ONCE] = str(at_once)
     try:
-        if options.search:
-            return _search(options, folder)
-        return _grid(options, configs, folder)
-    except KeyboardInterrupt:
-        print(f"Stopped. The same command with --folder {folder} goes on.", file=sys.stderr)
-        return STOPPED
+        yield
     finally:
         jobs.shut_down()
+        if at_once is not None:
+            os.environ.pop(cluster.AT_ONCE)
+            os.environ |= {} if before is None else {cluster.AT_ONCE: before}
 
 
 def _configs(options: Namespace) -> dict[str, RunConfig]:

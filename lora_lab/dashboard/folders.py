@@ -39,7 +39,7 @@ def find(run_id: str) -> Run | None:
         folder /= part
     try:
         return _read(folder)
-    except RunError:
+    except (RunError, OSError):
         return None
 
 
@@ -180,9 +180,9 @@ def _folders() -> list[Path]:
 
 def _entries(folder: Path) -> list[Path]:
     try:
-        return sorted(folder.iterdir(), reverse=True)
+        return sorted((entry for entry in folder.iterdir() if entry.is_dir()), reverse=True)
     except OSError:
-        return []  # a file, or deleted meanwhile
+        return []  # there is none yet, or it was deleted meanwhile
 
 
 def _is_run(folder: Path) -> bool:

@@ -19,6 +19,7 @@ def made(tmp_path, monkeypatch):
         make_run(runs / name, lora(), answers(0.8))
     make_run(tmp_path / "outside" / "run", lora(), answers(0.8))
     (runs / "ranks" / "results.csv").write_text("no run\n")
+    (runs / "notes.txt").write_text("mine\n")
     (runs / "uploads" / "own-1").mkdir(parents=True)
     return runs
 
@@ -45,8 +46,8 @@ def test_each_is_found_by_its_name(made, name):
 @pytest.mark.parametrize(
     "name",
     [
-        "", "/", "ranks", "ranks/", "/ranks", "..", ".", "../outside/run", "ranks/../../outside/run",
-        "outside/run", "ranks/deeper/rank-1", "ranks//rank-1_seed-0", "uploads/own-1", "ranks/..",
+        "", "/", "ranks", "ranks/", "/ranks", "..", ".", "../outside/run", "outside/run",
+        "ranks/../../outside/run", "ranks/results.csv", "ranks/deeper/rank-1", "ranks//rank-1_seed-0", "uploads/own-1", "ranks/..",
         "20260101-120000-aa/..", "ranks/results.csv/x", "ranks\\rank-1_seed-0", "ranks/\0",
     ],
 )  # fmt: skip

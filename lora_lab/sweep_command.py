@@ -49,7 +49,7 @@ def _queue(at_once: int | None) -> Iterator[None]:
     from lora_lab import jobs
     from lora_lab.jobs import cluster
 
-    before = os.environ.get(cluster.AT_ONCE)
+    before = os.environ.get(cluster.AT_ONCE, "")
     if at_once is not None:
         if at_once < 1 or os.environ.get(cluster.SCHEDULER):
             raise ValueError(
@@ -61,9 +61,7 @@ def _queue(at_once: int | None) -> Iterator[None]:
         yield
     finally:
         jobs.shut_down()
-        if at_once is not None:
-            os.environ.pop(cluster.AT_ONCE)
-            os.environ |= {} if before is None else {cluster.AT_ONCE: before}
+        os.environ[cluster.AT_ONCE] = before
 
 
 def _configs(options: Namespace) -> dict[str, RunConfig]:

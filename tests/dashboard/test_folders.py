@@ -47,7 +47,8 @@ def test_each_is_found_by_its_name(made, name):
     "name",
     [
         "", "/", "ranks", "ranks/", "/ranks", "..", ".", "../outside/run", "outside/run",
-        "ranks/../../outside/run", "ranks/results.csv", "ranks/deeper/rank-1", "ranks//rank-1_seed-0", "uploads/own-1", "ranks/..",
+        "ranks/../../outside/run", "ranks/results.csv", "ranks/deeper/rank-1", "ranks/..",
+        "ranks//rank-1_seed-0", "uploads/own-1",
         "20260101-120000-aa/..", "ranks/results.csv/x", "ranks\\rank-1_seed-0", "ranks/\0",
     ],
 )  # fmt: skip

@@ -113,16 +113,16 @@ def _grid(options: Namespace, configs: Mapping[str, RunConfig], folder: Path) ->
 
 
 def _search(options: Namespace, folder: Path) -> int:
-    from lora_lab.sweeps import best_of, search, write_tables
+    from lora_lab.sweeps import Range, best_of, search, write_tables
 
     given = {name: values for name, values in sweep_choices(options).items() if values}
     seeds = given.pop("seeds", [0, 1, 2])
     if unknown := given.keys() - _SEARCHED:
         raise ValueError(f"A search has no choice of {', '.join(sorted(unknown))}.")
-    choices = {}
-    for name, values in given.items():
-        is_range = len(values) == 1 and hasattr(values[0], "low")
-        choices[_SEARCHED[name]] = values[0] if is_range else values
+    choices = {
+        _SEARCHED[name]: values[0] if len(values) == 1 and isinstance(values[0], Range) else values
+        for name, values in given.items()
+    }
     with _Progress(None) as progress:
         trials = search(
             run_config(options),

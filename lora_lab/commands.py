@@ -95,6 +95,11 @@ def rescore(options: Namespace) -> None:
     run = read_run(options.folder)
     if run.config.method != "lora":
         raise ValueError(f"{options.folder} is a {run.config.method} run; only LoRA has a rank.")
+    if run.config.keeps_whole_model:
+        raise ValueError(
+            f"{options.folder} began with random weights, so it is kept as a whole model: its "
+            "update is part of that and can no longer be cut. Take a run on a pre-trained base."
+        )
     loaded, data = load_trained(options.folder), run.config.data.load()
     if options.split not in data:
         raise ValueError(f"There is no split {options.split!r}; there are {', '.join(data)}.")
@@ -166,10 +171,10 @@ def evaluate(options: Namespace) -> None:
     length = run.config.train.max_length
     scores = {}
     if options.before:
-        if run.config.method == "full":
+        if run.config.keeps_whole_model:
             raise ValueError(
-                "--before switches the adapter off, and full fine-tuning has none: its base "
-                "weights themselves have changed."
+                "--before switches the adapter off, and this run has none: it is kept as a whole "
+                "model, after full fine-tuning or a start from random weights."
             )
         with disabled(loaded.model):
             scores["before"] = evaluate(*loaded, data[options.split], max_length=length)

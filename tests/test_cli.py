@@ -167,6 +167,18 @@ def test_rescore_cuts_the_rank_down_to_nothing(run, trained):
     assert f"rank   2: {json.loads(evaluated)['after']['accuracy']:.3f}" in out
 
 
+def test_a_whole_model_has_no_adapter_to_cut_or_switch_off(run, trained, tmp_path):
+    values = json.loads((trained / "config.json").read_text())
+    del values["made_with"]
+    (tmp_path / "wanted.json").write_text(json.dumps(values | {"pretrained": False}))
+    folder = str(tmp_path / "run")
+    assert run("train", "--config", str(tmp_path / "wanted.json"), "--folder", folder)[0] == 0
+    for words in (["rescore", folder], ["evaluate", folder, "--before"]):
+        status, _, err = run(*words)
+        assert status == 2 and "random weights" in err and "whole model" in err
+    assert run("evaluate", folder)[0] == 0 and run("predict", folder, "a dull plot")[0] == 0
+
+
 def test_cache_says_where_it_is_and_clears_it(run, trained, tmp_path, monkeypatch):
     monkeypatch.setenv("LORA_LAB_CACHE", str(tmp_path))
     stored = tmp_path / "activations" / "some.bin"

@@ -33,6 +33,16 @@ def test_the_same_run_takes_the_same_time():
     assert expected.seconds == pytest.approx(40) and expected.alike and expected.runs == 1
 
 
+def test_epochs_that_were_not_validated_were_trained_all_the_same():
+    every = replace(CONFIG, train=TrainConfig(epochs=4))
+    twice = replace(every, train=TrainConfig(epochs=4, validate_every=2))
+    run = finished(twice)
+    run.result["history"] = [{"epoch": 2}, {"epoch": 4}]
+    read = 4 * 100 + 2 * pace.FORWARD * EXAMPLES["validation"]
+    asked = 4 * 100 + 4 * pace.FORWARD * EXAMPLES["validation"]
+    assert pace.expect(every, EXAMPLES, [run]).seconds == pytest.approx(40 * asked / read)
+
+
 def test_time_grows_with_epochs_and_with_sentences():
     def seconds(config: RunConfig) -> float:
         return pace.expect(config, EXAMPLES, [finished()]).seconds

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from lora_lab.dashboard import folders, wording
+from lora_lab.dashboard import folders, unusual, wording
 from lora_lab.dashboard.language import t
 from lora_lab.presets import STORED
 from lora_lab.results_table import epochs_table, pareto_front, runs_table, settings_table
@@ -131,7 +131,7 @@ def front(items: pd.DataFrame, cost: str) -> pd.Series:
 def titles(items: pd.DataFrame) -> list[str]:
     """Names as short as they can be: what all have in common is left out."""
     vary = {"rank", *varying(items, "scale", "targets", "layers", "data", "train", "epochs")}
-    vary |= {"seed"} & set(items.columns)
+    vary |= varying(items, *unusual.COLUMNS) | ({"seed"} & set(items.columns))
     if items.groupby("method")["rate"].nunique().gt(1).any():
         vary.add("rate")
     if whose(items["id"]).nunique() > 1:
@@ -150,7 +150,7 @@ def series(items: pd.DataFrame, axis: str) -> list[str]:
         axis = "rank"
     if axis in ("alpha", "scale"):
         return _names(items, {"rank"})
-    vary = varying(items, "scale", "layers", "targets", "train") - {axis}
+    vary = varying(items, "scale", "layers", "targets", "train", *unusual.COLUMNS) - {axis}
     return _names(items, vary | {"rank"} if axis == "layers" else vary)
 
 
@@ -190,6 +190,7 @@ def name(row: Any, say: Collection[str], usual_scale: float | None = None) -> st
         parts.append(t("compare.title.epochs", count=row.epochs))
     if "rate" in say:
         parts.append(t("compare.title.rate", rate=wording.number(row.rate)))
+    parts += [text for column, text in unusual.of_row(row).items() if column in say]
     if "seed" in say:
         parts.append(t("common.title.seed", seed=row.seed))
     if "whose" in say and not row.id.startswith(_MARK):

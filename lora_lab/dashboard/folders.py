@@ -59,10 +59,11 @@ def finished_here() -> list[Run]:
 
 
 def other_seeds(run: Run, others: list[Run]) -> list[Run]:
-    """Finished runs, this one included, that differ in the seed alone; by seed."""
+    """Finished runs, this one included, that differ in the seeds alone; by the training's."""
 
     def without_seed(of: Run) -> RunConfig:
-        return replace(of.config, train=replace(of.config.train, seed=0))
+        train, data = replace(of.config.train, seed=0), replace(of.config.data, seed=0)
+        return replace(of.config, train=train, data=data)
 
     same = [other for other in others if without_seed(other) == without_seed(run)]
     return list({other.config.train.seed: other for other in [*same, run]}.values())

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from lora_lab.dashboard import uploads
+from lora_lab.dashboard import unusual, uploads
 from lora_lab.dashboard.language import has, t
 from lora_lab.evaluation import Evaluation, Interval
 from lora_lab.runs import Run, RunConfig
@@ -143,6 +143,7 @@ def _title_parts(run: Run) -> tuple[list[str], list[str]]:
         sentences,
         t("common.title.epoch") if epochs == 1 else t("common.title.epochs", count=epochs),
     ]
+    whence += unusual.of_run(config)
     if config.train.seed:
         whence.append(t("common.title.seed", seed=config.train.seed))
     return what, whence

@@ -25,6 +25,7 @@ from lora_lab.dashboard.kinds import Names
 from lora_lab.presets import STORED, preset
 from lora_lab.presets.classroom import SEEDS
 from lora_lab.results_table import right_answers
+from lora_lab.runs import DataConfig
 from lora_lab.stored_grid import read_grid, write_grid
 
 from ..made_runs import answers, lora, make_run
@@ -215,7 +216,7 @@ def _interval(sentence: str) -> tuple[float, float]:
 
 def test_the_top_says_what_each_setting_does_and_what_moves_most_comes_first(runs, grid):
     app = open_page()
-    head, *others = lists(app)[0].splitlines()
+    head, others = lists(app)[0], lists(app)[1].splitlines()
     assert head.startswith("- **Method**, Head only → LoRA r=")
     assert "**a measurable difference**" in head
     assert any(line.startswith("- **Rank r**, 1 → 8 (LoRA): ") for line in others)
@@ -237,6 +238,17 @@ def test_a_contrast_changes_one_thing_only_and_leaves_single_seeds_out(runs, qua
     assert differ == {quantity}
     assert one.first.trainable < one.second.trainable
     assert one.second.rank != 999
+
+
+def test_runs_on_wrong_labels_are_named_and_never_taken_for_a_rank(runs, no_grid):
+    for rank, share in ((1, 0.0), (8, 0.2)):
+        noise = dict(noise="flipped", noise_share=share) if share else {}
+        for seed in (0, 1):
+            config = lora(rank=rank, seed=seed, data=DataConfig(train_size=1000, **noise))
+            make_run(runs / f"2025010{rank}-12000{seed}-aaaaaaaa", config, answers(0.8 - share))
+    items = compare_rows.items(compare_rows.everything().runs, "settings")
+    assert sum("20% of labels wrong" in title for title in items["title"]) == 1
+    assert not compare_effects.contrasts(items), "rank and labels changed together"
 
 
 def test_nothing_is_said_on_top_where_nothing_was_varied(runs, no_grid):

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -117,13 +118,22 @@ class Advice:
         return self.settings - 1 - len(self.rivals) - (self.difference is not None)
 
 
-def measured_grids() -> dict[str, StoredGrid]:
+def measured_grids(folder: Path = STORED) -> dict[str, StoredGrid]:
     """The stored results of ``PRESETS``, as far as they ship.
 
     Raises:
         GridError: one of them is damaged.
     """
-    return {name: read_grid(STORED / name) for name in PRESETS if (STORED / name).is_dir()}
+    return {name: read_grid(folder / name) for name in PRESETS if (folder / name).is_dir()}
+
+
+def check(question: Question, grids: Mapping[str, StoredGrid]) -> None:
+    """Refuse what lies outside of the measured, whatever the budget.
+
+    Raises:
+        AdviceError: see ``advise``.
+    """
+    _sizes(question, _comparable(question, grids))
 
 
 def advise(question: Question, grids: Mapping[str, StoredGrid], speed: Speed) -> Advice:

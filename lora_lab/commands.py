@@ -125,7 +125,7 @@ def rescore(options: Namespace) -> None:
 
 
 def advise(options: Namespace) -> None:
-    from lora_lab.advice import advise, measured_grids
+    from lora_lab.advice import advise, check, measured_grids
     from lora_lab.advice_question import Question
     from lora_lab.advice_text import as_dict, as_text
     from lora_lab.machine_speed import speed_here
@@ -142,6 +142,7 @@ def advise(options: Namespace) -> None:
         grids = {str(options.grid): read_grid(options.grid)}
     else:
         grids = measured_grids()
+    check(question, grids)
     advice = advise(question, grids, speed_here(grids, Path("runs"), question.data))
     print(json.dumps(as_dict(advice)) if options.json else as_text(advice))
 

@@ -21,7 +21,7 @@ from lora_lab import processes
 from lora_lab.adapt import LoraConfig
 from lora_lab.data.splits import HELD_OUT
 from lora_lab.pace import JUDGES, sentences, sentences_of
-from lora_lab.results_table import runs_table
+from lora_lab.results_table import words
 from lora_lab.runs import DataConfig, Run, RunConfig, prepare_model, read_run
 from lora_lab.stored_grid import StoredGrid
 from lora_lab.training import TrainConfig, train
@@ -97,10 +97,9 @@ def speed_of(known: pd.DataFrame, finished: Iterable[Run]) -> Speed:
         settings = run.config.train
         if (settings.precision, settings.prefix) != (usual.precision, usual.prefix):
             continue
-        for row in runs_table([run])[WORK].itertuples(index=False):
-            if tuple(row) in known.index:
-                rate = run.result["seconds"] / sentences_of(run)
-                ratios.append(rate / known.loc[tuple(row), "usual"])
+        if (work := _work(run.config)) in known.index:
+            rate = run.result["seconds"] / sentences_of(run)
+            ratios.append(rate / known.loc[work, "usual"])
         if len(ratios) == JUDGES:
             break
     return Speed(median(ratios), "runs", len(ratios)) if ratios else Speed()
@@ -130,6 +129,12 @@ def try_out(known: pd.DataFrame, data: str) -> Speed:
     first, second = train(model, tokenizer, splits, config.train).history
     rate = (second["seconds"] - first["seconds"]) / sentences(len(splits["train"]), few, 1, 1)
     return Speed(rate / known.loc[tuple(works[0].values()), "usual"], "trial")
+
+
+def _work(config: RunConfig) -> tuple[str, ...]:
+    adapter = {"lora": config.lora, "two-sided": config.two_sided}.get(config.method)
+    where = (words(adapter.layers), words(adapter.target_modules)) if adapter else ("", "")
+    return config.method, config.model, *where, config.data.name
 
 
 def _rates(grid: StoredGrid) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lora_lab.adapt import LoraConfig
@@ -204,6 +204,7 @@ def test_time_grows_with_the_sentences_and_with_the_machine(ladder):
     assert advise(Question(train_size=700), ladder, THERE).advised.seconds < 40
 
 
+@settings(max_examples=20, deadline=None)
 @given(budget=st.floats(5, 200), more=st.floats(0, 100), parameters=st.integers(9000, 400_000))
 def test_no_budget_is_exceeded_and_more_time_never_makes_it_worse(ladder, budget, more, parameters):
     advice = advise(Question(seconds=budget, parameters=parameters), ladder, THERE)

@@ -93,7 +93,9 @@ def _layers(chosen: str) -> str:
     kind, _, count = chosen.partition(":")
     if chosen == "all":
         return "all layers"
-    return f"the {kind} {count} layers" if count else f"layers {chosen}"
+    if not count:
+        return f"layers {chosen}"
+    return f"the {kind} layer" if count == "1" else f"the {kind} {count} layers"
 
 
 def _why(advice: Advice) -> str:

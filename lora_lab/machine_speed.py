@@ -16,6 +16,7 @@ from statistics import median
 from typing import Literal
 
 import pandas as pd
+from datasets import DatasetDict
 
 from lora_lab import processes
 from lora_lab.adapt import LoraConfig
@@ -117,17 +118,18 @@ def try_out(known: pd.DataFrame, data: str) -> Speed:
         return Speed()
     config = RunConfig(
         model=works[0]["model"],
-        data=DataConfig(data, train_size=TRIAL),
+        data=DataConfig(data),
         lora=LoraConfig(target_modules=works[0]["targets"].replace(" ", ",")),
         train=TrainConfig(epochs=2),
     )
-    splits = config.data.load()
-    del splits["test"]
-    few = min(TRIAL // 4, len(splits["validation"]))
-    splits["validation"] = splits["validation"].select(range(few))
+    full = config.data.load()
+    sizes = {"train": TRIAL, "validation": TRIAL // 4}
+    splits = DatasetDict({s: full[s].shuffle(seed=0).select(range(min(n, len(full[s]))))
+                          for s, n in sizes.items()})  # fmt: skip
     model, tokenizer = prepare_model(config, splits)
     first, second = train(model, tokenizer, splits, config.train).history
-    rate = (second["seconds"] - first["seconds"]) / sentences(len(splits["train"]), few, 1, 1)
+    read = sentences(len(splits["train"]), len(splits["validation"]), 1, 1)
+    rate = (second["seconds"] - first["seconds"]) / read
     return Speed(rate / known.loc[tuple(works[0].values()), "usual"], "trial")
 
 

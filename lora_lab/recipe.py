@@ -12,7 +12,7 @@ from lora_lab.training import TrainConfig
 
 
 def configuration(row: Any, train_size: int | None = None) -> RunConfig:
-    """What a row of ``results_table`` was trained with, from seed 0.
+    """What a row of ``results_table``, as ``itertuples`` gives it, was trained with; from seed 0.
 
     What the table does not tell is at its default, but for validation: where the last epoch's
     weights are kept anyway, there is one at the end.

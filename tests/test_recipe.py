@@ -16,7 +16,7 @@ from lora_lab.commands import _run_config
 from lora_lab.presets import preset
 from lora_lab.recipe import configuration, train_command
 from lora_lab.results_table import runs_table
-from lora_lab.runs import DataConfig, RunConfig
+from lora_lab.runs import DataConfig, Run, RunConfig
 from lora_lab.training import TrainConfig
 
 from .made_runs import answers, lora, make_run
@@ -35,6 +35,10 @@ def plain(config: RunConfig) -> RunConfig:
     )
 
 
+def row_of(run: Run):
+    return next(runs_table([run]).itertuples())
+
+
 def trained_by(command: str) -> RunConfig:
     program, *words = shlex.split(command)
     assert program == "lora-lab" and words[0] == "train"
@@ -47,7 +51,7 @@ def test_each_setting_that_is_advised_among_comes_back_from_its_row(name, tmp_pa
     for number, config in enumerate(sorted(kinds, key=repr)):
         size = config.data.train_size or 7461  # the table tells how many there were
         run = make_run(tmp_path / str(number), config, answers(0.8), train_examples=size)
-        found = configuration(runs_table([run]).iloc[0])
+        found = configuration(row_of(run))
         assert found == replace(config, data=replace(config.data, train_size=size))
         assert trained_by(train_command(found)) == found
 
@@ -85,8 +89,8 @@ def test_the_command_trains_exactly_the_configuration(lora, train, data, model):
 
 
 def test_another_size_can_be_asked_for_and_other_methods_have_no_recipe(tmp_path):
-    row = runs_table([make_run(tmp_path / "a", lora(), answers(0.8))]).iloc[0]
+    row = row_of(make_run(tmp_path / "a", lora(), answers(0.8)))
     assert configuration(row, 321).data.train_size == 321
-    head = runs_table([make_run(tmp_path / "b", lora(method="head"), answers(0.7))]).iloc[0]
+    head = row_of(make_run(tmp_path / "b", lora(method="head"), answers(0.7)))
     with pytest.raises(ValueError, match="'head'"):
         configuration(head)

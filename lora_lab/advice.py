@@ -235,7 +235,7 @@ def _measured(
             Measured(
                 method=row.method,
                 config=configuration(row, question.train_size) if is_lora else None,
-                grids=tuple(dict.fromkeys(name.partition("/")[0] for name in row.members)),
+                grids=tuple(dict.fromkeys(name.rpartition("/")[0] for name in row.members)),
                 train=row.train,
                 rate=row.rate,
                 seeds=row.seeds,

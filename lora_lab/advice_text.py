@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import asdict
 from typing import Any
 
@@ -9,6 +10,7 @@ from lora_lab.advice import Advice, Measured, Rival
 from lora_lab.recipe import train_command
 from lora_lab.runs import RunConfig
 
+WIDTH = 100  # letters
 RIVALS = 5  # in the text; all of them are in the JSON
 METHODS = {"lora": "LoRA", "full": "full fine-tuning", "head": "head only",
            "two-sided": "two-sided"}  # fmt: skip
@@ -24,8 +26,8 @@ def as_text(advice: Advice) -> str:
         f"  about {_seconds(one.seconds)} of training here, {one.trainable:,} trainable parameters",
         f"  {train_command(one.config)}",
         "",
-        f"Why: {_why(advice)}",
-        f"How sure: {_sure(advice)}",
+        _wrapped(f"Why: {_why(advice)}"),
+        _wrapped(f"How sure: {_sure(advice)}"),
     ]
     shown = [*advice.rivals[:RIVALS], *advice.methods]
     if shown:
@@ -37,7 +39,9 @@ def as_text(advice: Advice) -> str:
         lines += [f"  and {left} more (--json)"] if left > 0 else []
     lines += ["", *_rests_on(advice)]
     if question.train_size not in advice.sizes:
-        lines.append(f"Not measured: {question.train_size:,} sentences, only {_size(advice)}.")
+        lines.append(
+            f"{question.train_size:,} sentences were not measured; the nearest is {one.train:,}."
+        )
     return "\n".join(lines)
 
 
@@ -81,6 +85,10 @@ def name(one: Measured) -> str:
     parts += [f"{lora.target_modules} in {_layers(lora.layers)}", f"rate {train.learning_rate:g}"]
     parts += _training(one.config)
     return ", ".join(parts)
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, WIDTH, subsequent_indent="  ")
 
 
 def _training(config: RunConfig) -> list[str]:
@@ -127,14 +135,16 @@ def _sure(advice: Advice) -> str:
     )
     if others:
         text += (
-            f" To be the best of {advice.settings} takes some luck on validation "
-            f"({advice.best.validation:.1%}), so trust the test accuracy, by which none was chosen."
+            f" To be the best of {advice.settings} takes some luck, so its accuracy on validation, "
+            f"{advice.best.validation:.1%}, promises too much; the test had no part in that choice."
         )
     return text
 
 
 def _rests_on(advice: Advice) -> list[str]:
-    lines = [f"It rests on {_size(advice)} of {advice.question.data} and on nothing else:"]
+    lines = [
+        f"It rests on runs with {_sizes(advice)} of {advice.question.data}, and on nothing else:"
+    ]
     for grid, origin in advice.origins.items():
         made = origin["made_with"]
         lines.append(
@@ -152,7 +162,7 @@ def _rests_on(advice: Advice) -> list[str]:
     return [*lines, f"Times go by {basis[speed.basis]}{ratio}."]
 
 
-def _size(advice: Advice) -> str:
+def _sizes(advice: Advice) -> str:
     return " and ".join(f"{size:,}" for size in advice.sizes) + " sentences"
 
 

@@ -33,7 +33,7 @@ from lora_lab.recipe import train_command
 from lora_lab.runs import RunConfig
 from lora_lab.stored_grid import GridError, StoredGrid
 
-_PARAMETERS = (3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)  # the last is above all measured
+_PARAMETERS = (3_000, 10_000, 30_000, 100_000, 300_000, 500_000)  # the last is above all measured
 _MINUTES = (0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60)
 SETTINGS = (
     Text(name="for_model", default=DEFAULT_MODEL, longest=100, detail=True),
@@ -68,11 +68,12 @@ def show(sheet: Sheet) -> None:
 
 def _advice(values: dict) -> Advice:
     """Raises AdviceError, GridError: see ``advise`` and ``measured_grids``."""
+    most = values["for_parameters"]
     question = Question(
         model=values["for_model"],
         train_size=values["for_size"],
         seconds=60.0 * values["for_minutes"],
-        parameters=values["for_parameters"],
+        parameters=None if most == _PARAMETERS[-1] else most,
     )
     stored = str(compare_rows.STORED)
     _, known = _measured(stored)
@@ -166,7 +167,8 @@ def _rests_on(advice: Advice) -> str:
     text = t("compare.advice.rests", sizes=sizes, data=data, origins=wording.plain(origins))
     if advice.question.train_size in advice.sizes:
         return text
-    asked = t("compare.advice.between", asked=f"{advice.question.train_size:,}", sizes=sizes)
+    asked, nearest = advice.question.train_size, advice.advised.train
+    asked = t("compare.advice.between", asked=f"{asked:,}", nearest=f"{nearest:,}")
     return t("common.then", first=text, second=asked)
 
 
@@ -185,8 +187,8 @@ def _row(other: Rival) -> dict[str, str]:
     cells = dict(
         title=_name(one),
         test=wording.percent(one.test),
-        difference=_points(other.difference),
-        time=wording.duration(one.seconds),
+        difference=_unbroken(_points(other.difference)),
+        time=_unbroken(wording.duration(one.seconds)),
         trainable=f"{one.trainable:,}",
     )
     return {t(f"compare.advice.column.{name}"): text for name, text in cells.items()}
@@ -195,6 +197,10 @@ def _row(other: Rival) -> dict[str, str]:
 def _points(difference: Difference) -> str:
     low, high = points(difference.interval.low), points(difference.interval.high)
     return f"{points(difference.value)} ({t('common.interval', low=low, high=high)})"
+
+
+def _unbroken(text: str) -> str:
+    return text.replace(" ", "\u00a0")
 
 
 def _name(one: Measured) -> str:

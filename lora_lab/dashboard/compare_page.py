@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -93,8 +94,8 @@ def _no_grid(problem: str, grid: str) -> None:
 
 
 def _accuracy(items: pd.DataFrame, chosen: list[str]) -> None:
-    form.one(SHEET, "axis")
     axis = state.values()["axis"]
+    form.one(_with_axes(items, axis), "axis")
     items = items.assign(series=compare_rows.series(items, axis))
     front = compare_rows.front(items, axis) if axis in compare_charts.COSTS else None
     dark = st.context.theme.type == "dark"
@@ -104,6 +105,15 @@ def _accuracy(items: pd.DataFrame, chosen: list[str]) -> None:
     st.html(compare_charts.legend(compare_charts.in_legend(placed["series"])))
     export.figure(draw(legend=True), f"accuracy-over-{axis}")
     st.caption(" ".join(_notes(items, placed, axis, front)))
+
+
+def _with_axes(items: pd.DataFrame, current: str) -> Sheet:
+    """The sheet without the axes that few experiments vary, where this one does not."""
+    varied = compare_rows.varying(items, "train") | {current}
+    varied |= {"rate"} if compare_rows.rates_vary(items) else set()
+    setting = SHEET["axis"]
+    shown = [axis for axis in setting.options if axis not in ("rate", "train") or axis in varied]
+    return Sheet(SHEET.name, (replace(setting, options=tuple(shown)),))
 
 
 def _notes(

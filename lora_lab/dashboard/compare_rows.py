@@ -193,7 +193,8 @@ def name(row: Any, say: Collection[str], usual_scale: float | None = None) -> st
     if "train" in say:
         parts.append(t("common.title.sentences", count=row.train))
     if "epochs" in say:
-        parts.append(t("compare.title.epochs", count=row.epochs))
+        one = row.epochs == 1
+        parts.append(t("common.title.epoch" if one else "compare.title.epochs", count=row.epochs))
     if "rate" in say:
         parts.append(t("compare.title.rate", rate=wording.number(row.rate)))
     parts += [text for column, text in unusual.of_row(row).items() if column in say]

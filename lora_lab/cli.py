@@ -83,6 +83,24 @@ def build_parser() -> argparse.ArgumentParser:
     rescore.add_argument("--alpha", type=float, help="in the place of the trained one")
     rescore.add_argument("--split", default="validation", help="default: validation")
 
+    advise = command(
+        "advise", commands.advise, "Suggest settings from measured grids, for a budget.", _json_flag
+    )  # fmt: skip
+    _model_flag(advise)
+    advise.add_argument("--data", default="movie-reviews", help="as for train")
+    advise.add_argument(
+        "--train-size", type=int, required=True, help="labelled sentences to learn from"
+    )
+    advise.add_argument(
+        "--minutes", type=float, required=True, help="for the training of one run here"
+    )
+    advise.add_argument("--parameters", type=int, help="most trainable parameters (default: any)")
+    advise.add_argument(
+        "--grid",
+        type=Path,
+        help="a grid of your own (sweep --export) instead of those that ship",
+    )
+
     stored = command(
         "cache", commands.cache, "Where frozen layers' activations are kept, and how many."
     )

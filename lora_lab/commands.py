@@ -91,6 +91,29 @@ def rescore(options: Namespace) -> None:
         )
 
 
+def advise(options: Namespace) -> None:
+    from lora_lab.advice import advise, check, measured_grids
+    from lora_lab.advice_question import Question
+    from lora_lab.advice_text import as_dict, as_text
+    from lora_lab.machine_speed import speed_here
+    from lora_lab.stored_grid import read_grid
+
+    question = Question(
+        model=options.model,
+        train_size=options.train_size,
+        seconds=60 * options.minutes,
+        parameters=options.parameters,
+        data=options.data,
+    )
+    if options.grid:
+        grids = {str(options.grid): read_grid(options.grid)}
+    else:
+        grids = measured_grids()
+    check(question, grids)
+    advice = advise(question, grids, speed_here(grids, Path("runs"), question.data))
+    print(json.dumps(as_dict(advice)) if options.json else as_text(advice))
+
+
 def cache(options: Namespace) -> None:
     from lora_lab.runs import shared_cache
 

@@ -142,8 +142,8 @@ def settings_of(config: RunConfig) -> dict[str, Any]:
         scaling=config.lora.scaling if config.method == "lora" else "",
         dropout=config.lora.dropout if config.method == "lora" else None,
         frozen=config.method == "lora" and not config.lora.train_update,
-        layers=_words(adapter.layers) if adapter else "",
-        targets=_words(adapter.target_modules) if adapter else "",
+        layers=words(adapter.layers) if adapter else "",
+        targets=words(adapter.target_modules) if adapter else "",
         rate=config.train.learning_rate,
         decay=config.train.weight_decay,
         epochs=config.train.epochs,
@@ -260,6 +260,6 @@ def _setting_row(group: pd.DataFrame) -> dict[str, Any]:
     )
 
 
-def _words(value: str | tuple) -> str:
+def words(value: str | tuple) -> str:
     """A choice of layers or matrices as words: "top:2", "0 3 5", "q v"."""
     return value.replace(",", " ") if isinstance(value, str) else " ".join(map(str, value))

@@ -31,12 +31,12 @@ def how_much_data(size: PresetSize = "full") -> Configs:
     """How much data does each method need? 15 settings, three seeds each.
 
     LoRA (r = 8 on query and value), full fine-tuning and the head alone, on 16, 64, 256, 1,024 and
-    all film-review sentences. Quick: LoRA in the top two layers and the head, up to 256.
+    all film-review sentences. Quick: LoRA in the top layer and the head, up to 256.
     """
     quick = size == "quick"
     methods: tuple[Method, ...] = ("lora", "head") if quick else ("lora", "full", "head")
     sizes = (16, 64, 256) if quick else tuple(EPOCHS)
-    lora = replace(PAPER, layers="top:2") if quick else PAPER
+    lora = replace(PAPER, layers="top:1") if quick else PAPER
     return _with_seeds(
         {
             f"{method}_{sentences or 'all'}": _config(method, sentences, lora=lora)
@@ -51,12 +51,12 @@ def over_fitting(size: PresetSize = "full") -> Configs:
 
     256 sentences, ten epochs. LoRA (r = 8 on query and value of the top two layers) plain, with
     L2 (weight decay 1), with dropout 0.3, and with the best epoch kept (early stopping); full
-    fine-tuning plain and with the best epoch kept. Quick: 128 sentences, eight epochs, LoRA plain
-    and with the best epoch kept.
+    fine-tuning plain and with the best epoch kept. Quick: 64 sentences, 30 epochs, the top layer
+    alone, LoRA plain and with the best epoch kept.
     """
     quick = size == "quick"
-    sentences, epochs = (128, 8) if quick else (256, 10)
-    lora = replace(PAPER, layers="top:2")
+    sentences, epochs = (64, 30) if quick else (256, 10)
+    lora = replace(PAPER, layers="top:1" if quick else "top:2")
 
     def config(method: Method = "lora", lora: LoraConfig = lora, **train) -> RunConfig:
         plain = _config(method, sentences, epochs=epochs, lora=lora)

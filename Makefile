@@ -8,7 +8,7 @@ help:
 	@echo "make demo    the main job in the terminal: fine-tune BERT on film reviews"
 	@echo "make lab     the notebooks in JupyterLab"
 	@echo "make book    the notebooks, executed, as a web site in build/book/site"
-	@echo "make test    every test, notebooks included"
+	@echo "make test    every test, notebooks included, two at a time"
 	@echo "make bench   side by side with PEFT and the transformers Trainer: hours"
 	@echo "make bench-quick   the same on a subset"
 	@echo "make setup   only build .venv and fetch the data (the others do it first)"
@@ -37,9 +37,11 @@ lab: setup
 book: setup
 	$(BIN)/python book/build.py
 
-# The book executes every notebook under nbmake, so the tests need not do it a second time.
+# Two at a time: most tests keep one core busy. The data is there before either begins, and a worker
+# that has nothing left takes over some of the other's. The book executes every notebook under
+# nbmake, two at a time as well, so the tests need not do it a second time.
 test: setup lint
-	$(BIN)/python -m pytest tests --cov --cov-report=term
+	$(BIN)/python -m pytest tests -n 2 --dist worksteal --cov --cov-report=term
 	$(BIN)/python book/build.py
 
 lint: .venv/ready

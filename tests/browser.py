@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
-from .waiting import wait_for
+from .waiting import PATIENCE, wait_for
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
          "--no-first-run"]  # fmt: skip
-PATIENCE = 240_000  # milliseconds: other work may share the machine
+MILLISECONDS = 1000 * PATIENCE
+
+expect.set_options(timeout=MILLISECONDS)
 
 
 def chromium() -> str:
@@ -79,7 +81,7 @@ def serving(
             return False
 
     try:
-        wait_for(answers, 60, "the server to answer")
+        wait_for(answers, "the server to answer")
         yield address
     finally:
         process.terminate()

@@ -480,7 +480,7 @@ def test_pickles_are_never_opened(folder: Path, file_name: str, as_torch: bool) 
     assert not harm.exists()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(share=st.floats(0, 1, exclude_max=True))
 def test_truncated_weights(stored: Path, share: float) -> None:
     whole = (stored / WEIGHTS_FILE).read_bytes()
@@ -711,7 +711,7 @@ JSON_VALUES = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_no_configuration_gives_anything_but_an_adapter_error(
     stored: Path, data: st.DataObject

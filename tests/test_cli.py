@@ -9,6 +9,7 @@ import shlex
 import pytest
 
 from lora_lab.cli import main
+from lora_lab.runs import read_run
 from lora_lab.stored_grid import read_grid
 
 
@@ -124,6 +125,20 @@ def test_train_takes_all_settings_from_a_file(run, trained, tmp_path):
         (["sweep", "--preset", "school"], "'school'"),
         (["sweep", "--preset", "classroom", "--ranks", "2"], "--preset decides every setting"),
         (["sweep", "--preset", "classroom", "--epochs", "1"], "--preset decides every setting"),
+        (["sweep", "--preset", "classroom", "--search", "bayes"], "--preset decides every setting"),
+        (["sweep", "--size", "quick"], "--preset"),
+        (["sweep", "--trials", "3"], "--search"),
+        (["sweep", "--rates", "1e-4..1e-2"], "for a search"),
+        (["sweep", "--rates", "fast"], "--rates is 'fast'"),
+        (["sweep", "--methods", "head", "--ranks", "1"], "rank decides nothing for head"),
+        (["sweep", "--methods", "head", "--learning-rate", "0.1"], "--rates"),
+        (["sweep", "--train-sizes", "all,few"], "--train-sizes is 'few'"),
+        (["sweep", "--at-once", "0"], "--at-once is 0"),
+        (["sweep", "--search", "random", "--ranks", "1,2", "--seeds", "0,1"], "at least 3"),
+        (["sweep", "--search", "random", "--methods", "lora,head"], "no choice of methods"),
+        (["train", "--noise-share", "0.5"], "noise_share"),
+        (["train", "--also-test", "nws"], "nws"),
+        (["train", "--validate-every", "0"], "validate_every"),
         (["rescore", "no-such-run"], "no-such-run"),
     ],
 )
@@ -137,9 +152,11 @@ def test_a_mistake_gets_a_message_that_names_it(run, tmp_path, monkeypatch, word
 def test_sweep_runs_a_grid_and_goes_on_where_it_stopped(run, tiny_folder, reviews_file, tmp_path):
     words = ["sweep", "--model", str(tiny_folder), "--data", str(reviews_file), "--epochs", "1"]
     words += ["--ranks", "1,2", "--layer-choices", "top:1 all", "--folder", str(tmp_path)]
-    status, out, _ = run(*words, "--json")
+    status, out, err = run(*words, "--json")
     found = json.loads(out)
     assert status == 0 and len(found) == 4
+    assert "at least three" in err, "one seed"
+    assert {"results.csv", "results.parquet"} <= {file.name for file in tmp_path.iterdir()}
     trainable = [found[f"rank-{r}_layers-top-1"]["trainable"] for r in (1, 2)]
     head = 2 * 32 + 2
     assert trainable[1] - head == 2 * (trainable[0] - head), "twice the rank, twice the adapter"
@@ -151,12 +168,48 @@ def test_sweep_runs_a_grid_and_goes_on_where_it_stopped(run, tiny_folder, review
 
 def test_a_sweep_can_be_stored_as_a_grid_with_its_command(run, tiny_folder, reviews_file, tmp_path):
     words = ["sweep", "--model", str(tiny_folder), "--data", str(reviews_file), "--epochs", "1"]
-    words += ["--seeds", "0,1", "--layer-choices", "top:1", "--at-once", "1"]
+    words += ["--seeds", "0,1,2", "--layer-choices", "top:1", "--at-once", "1"]
     words += ["--folder", str(tmp_path / "runs"), "--export", str(tmp_path / "my grid")]
-    assert run(*words)[0] == 0
+    status, _, err = run(*words)
+    assert status == 0 and "at least three" not in err
     grid = read_grid(tmp_path / "my grid")
     assert shlex.split(grid.origin["command"]) == ["lora-lab", *words]
-    assert list(grid.runs["seed"]) == [0, 1] and grid.runs["setting"].nunique() == 1
+    assert list(grid.runs["seed"]) == [0, 1, 2] and grid.runs["setting"].nunique() == 1
+
+
+def test_a_run_that_fails_is_told_at_the_end_of_the_sweep(run, tiny_folder, reviews_file, tmp_path):
+    words = ["sweep", "--model", str(tiny_folder), "--data", str(reviews_file), "--epochs", "1"]
+    words += ["--ranks", "2,2000", "--layers", "top:1"]  # no matrix has that rank
+    words += ["--folder", str(tmp_path / "runs"), "--export", str(tmp_path / "grid")]
+    status, out, err = run(*words)
+    assert status == 1 and "rank-2 " in out
+    assert "1 run did not finish" in err and "rank-2000 (failed)" in err
+    assert "Nothing was exported" in err and not (tmp_path / "grid").exists()
+    assert "rank-2000" in (tmp_path / "runs" / "every_run.csv").read_text()
+
+
+def test_a_search_reports_its_best_and_how_far_to_trust_it(
+    run, tiny_folder, reviews_file, tmp_path
+):
+    words = ["sweep", "--model", str(tiny_folder), "--data", str(reviews_file), "--epochs", "1"]
+    words += ["--search", "random", "--trials", "2", "--rates", "1e-4..1e-2", "--layers", "top:1"]
+    words += ["--folder", str(tmp_path / "runs")]
+    status, out, _ = run(*words)
+    assert status == 0 and "best of 2 trials" in out and "flatters" in out and "3 seeds" in out
+    trials = json.loads(run(*words, "--json")[1])
+    assert [len(trial["runs"]) for trial in trials] == [3, 3]
+
+
+def test_train_takes_every_setting_of_a_run(run, tiny_folder, reviews_file, tmp_path):
+    words = ["train", "--model", str(tiny_folder), "--data", str(reviews_file), "--epochs", "2"]
+    words += ["--from-scratch", "--noise", "flipped", "--noise-share", "0.25", "--data-seed", "3"]
+    words += ["--keep", "last", "--validate-every", "2", "--train-size", "50", "--rank", "2"]
+    assert run(*words, "--folder", str(tmp_path / "run"))[0] == 0
+    found = read_run(tmp_path / "run")
+    data, train = found.config.data, found.config.train
+    assert (data.noise, data.noise_share, data.seed) == ("flipped", 0.25, 3)
+    assert (train.keep, train.validate_every) == ("last", 2) and not found.config.pretrained
+    assert len(found.result["history"]) == 1 and found.result["best_epoch"] == 2
 
 
 def test_rescore_cuts_the_rank_down_to_nothing(run, trained):
@@ -165,6 +218,18 @@ def test_rescore_cuts_the_rank_down_to_nothing(run, trained):
     status, out, _ = run("rescore", str(trained), "--ranks", "2", "--split", "test")
     _, evaluated, _ = run("evaluate", str(trained), "--json")
     assert f"rank   2: {json.loads(evaluated)['after']['accuracy']:.3f}" in out
+
+
+def test_a_whole_model_has_no_adapter_to_cut_or_switch_off(run, trained, tmp_path):
+    values = json.loads((trained / "config.json").read_text())
+    del values["made_with"]
+    (tmp_path / "wanted.json").write_text(json.dumps(values | {"pretrained": False}))
+    folder = str(tmp_path / "run")
+    assert run("train", "--config", str(tmp_path / "wanted.json"), "--folder", folder)[0] == 0
+    for words in (["rescore", folder], ["evaluate", folder, "--before"]):
+        status, _, err = run(*words)
+        assert status == 2 and "random weights" in err and "whole model" in err
+    assert run("evaluate", folder)[0] == 0 and run("predict", folder, "a dull plot")[0] == 0
 
 
 def test_cache_says_where_it_is_and_clears_it(run, trained, tmp_path, monkeypatch):

@@ -99,7 +99,7 @@ def test_overlap() -> None:
 # Metrics
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(scored())
 def test_counts_agree_with_their_definitions(data: tuple) -> None:
     labels, predictions, names, probabilities = data
@@ -122,7 +122,7 @@ def test_counts_agree_with_their_definitions(data: tuple) -> None:
     assert found.loss == pytest.approx(-np.log(chosen).mean(), rel=1e-6)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(scored())
 def test_scikit_learn_agrees(data: tuple) -> None:
     labels, predictions, names, probabilities = data
@@ -159,7 +159,7 @@ def test_sure_and_wrong_costs_much_but_not_infinitely() -> None:
 # Calibration
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(scored())
 def test_calibration_error_is_a_weighted_mean_distance(data: tuple) -> None:
     labels, _, _, probabilities = data
@@ -209,7 +209,7 @@ def test_errors_in_opposite_directions_do_not_cancel() -> None:
 # To a file and back
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(scored(), st.booleans())
 def test_a_trip_through_json_changes_nothing(data: tuple, with_probabilities: bool) -> None:
     labels, predictions, names, probabilities = data

@@ -21,6 +21,8 @@ from lora_lab.jobs import cluster, tickets
 from lora_lab.runs import DataConfig, Run, RunConfig, RunError
 from lora_lab.training import TrainConfig
 
+from .waiting import PATIENCE, wait_for
+
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 
 
@@ -52,16 +54,7 @@ def with_seed(config: RunConfig, seed: int) -> RunConfig:
     return replace(config, train=replace(config.train, seed=seed))
 
 
-def wait_for(condition: Callable[[], object], seconds: float, what: str) -> object:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if answer := condition():
-            return answer
-        time.sleep(0.05)
-    pytest.fail(f"Waited {seconds:.0f} s for {what}.")
-
-
-def until(run: Run, state: str, seconds: float = 120) -> Run:
+def until(run: Run, state: str) -> Run:
     """Wait for a state; any other end than the one waited for is a failure."""
 
     def reached() -> Run | None:
@@ -70,7 +63,7 @@ def until(run: Run, state: str, seconds: float = 120) -> Run:
             assert now.state == state, f"{now.state}: {now.reason}"
         return now if now.state == state else None
 
-    return wait_for(reached, seconds, f"{run.id} to be {state}")
+    return wait_for(reached, f"{run.id} to be {state}")
 
 
 def until_it_trains(run: Run) -> psutil.Process:
@@ -81,7 +74,7 @@ def until_it_trains(run: Run) -> psutil.Process:
         assert now.state in ("waiting", "running"), now.reason
         return any(event["event"] == "step" for event in now.metrics)
 
-    wait_for(trains, 120, "the first step")
+    wait_for(trains, "the first step")
     return process_of(run)
 
 
@@ -114,7 +107,7 @@ def test_first_come_first_served(runs, short):
 
 def test_a_finished_run_keeps_its_baselines(runs, short):
     run = until(jobs.submit(short, runs, "a"), "finished")
-    found = wait_for(lambda: stored_baselines.read(run.folder), 60, "the baselines")
+    found = wait_for(lambda: stored_baselines.read(run.folder), "the baselines")
     assert found == stored_baselines.score(short.data)
 
 
@@ -185,7 +178,7 @@ def test_cancelled_while_loading_and_the_next_one_starts(runs, long, short):
 def test_cancelled_while_training_and_gone_on_with(runs, long):
     run = jobs.submit(long, runs, "a")
     process = until_it_trains(run)
-    wait_for((run.folder / "checkpoint.safetensors").exists, 60, "a checkpoint")
+    wait_for((run.folder / "checkpoint.safetensors").exists, "a checkpoint")
     began = time.monotonic()
     cancelled = jobs.cancel(run)
     assert time.monotonic() - began < 2
@@ -201,14 +194,14 @@ def test_cancelled_while_training_and_gone_on_with(runs, long):
         events = jobs.read(run.folder).metrics
         return any(e["event"] == "start" and e["step"] > 0 for e in events)
 
-    wait_for(goes_on, 120, "the run to go on where it stopped")
+    wait_for(goes_on, "the run to go on where it stopped")
 
 
 @posix
 def test_a_killed_process_fails_its_run_and_the_next_one_starts(runs, long, short):
     first, second = jobs.submit(long, runs, "a"), jobs.submit(short, runs, "a")
     until_it_trains(first).kill()  # as the system does when memory runs out
-    failed = until(first, "failed", 5)
+    failed = until(first, "failed")
     assert failed.reason == jobs.KILLED and "memory" in failed.reason
     until(second, "finished")
     assert jobs.resume(failed).state == "waiting", "what was trained before is not lost"
@@ -218,7 +211,7 @@ def test_a_killed_process_fails_its_run_and_the_next_one_starts(runs, long, shor
 def test_a_crash_is_told_from_a_kill(runs, long):
     run = jobs.submit(long, runs, "a")
     until_it_trains(run).send_signal(signal.SIGSEGV)
-    assert until(run, "failed", 20).reason == jobs.CRASHED
+    assert until(run, "failed").reason == jobs.CRASHED
 
 
 def test_a_run_that_cannot_be_says_why(runs, short):
@@ -229,7 +222,7 @@ def test_a_run_that_cannot_be_says_why(runs, short):
 def test_a_process_that_does_not_start_leaves_its_last_words(runs, short, monkeypatch):
     monkeypatch.setenv("PYTHONHOME", "/nowhere")  # Python itself will not start
     run = jobs.submit(short, runs, "a")
-    assert until(run, "failed", 30).reason not in ("", jobs.KILLED)
+    assert until(run, "failed").reason not in ("", jobs.KILLED)
 
 
 def test_a_deleted_folder_does_not_hold_the_queue_up(runs, long, short):
@@ -291,13 +284,13 @@ def test_when_the_server_ends_so_do_its_processes_and_no_run_is_lost(end, server
     assert jobs.read(waiting.folder).state == "waiting" and jobs.position(waiting) == 1
     if end == "kill":
         server.kill()
-        server.wait(10)
+        server.wait(PATIENCE)
     else:
         server.stdin.close()
         server.stdin = None
-        assert server.wait(20) == 0
+        assert server.wait(PATIENCE) == 0
         assert server.stderr.read() == b"", "ending is quiet"
-    wait_for(lambda: not process.is_running(), 10, "the training process to end")
+    wait_for(lambda: not process.is_running(), "the training process to end")
 
     assert jobs.read(done.folder).state == "finished"
     for run in (running, waiting):
@@ -330,13 +323,13 @@ def scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
         return started[-1]
 
     start("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0")
-    wait_for(file.exists, 60, "the scheduler")
+    wait_for(file.exists, "the scheduler")
     monkeypatch.setenv(cluster.SCHEDULER, json.loads(file.read_text())["address"])
     yield lambda: start("distributed.cli.dask_worker", "--nthreads", "1", "--no-nanny")
     jobs.shut_down()
     for process in reversed(started):
         process.kill()
-        process.wait(10)
+        process.wait(PATIENCE)
 
 
 @posix
@@ -346,9 +339,9 @@ def test_workers_elsewhere_and_one_that_dies(scheduler, runs, long, short):
     process = until_it_trains(first)
     assert psutil.Process(worker.pid) in process.parents()
     worker.kill()
-    worker.wait(10)
-    assert until(first, "failed", 60).reason == jobs.LOST_WORKER
-    wait_for(lambda: not process.is_running(), 10, "the training process to end")
+    worker.wait(PATIENCE)
+    assert until(first, "failed").reason == jobs.LOST_WORKER
+    wait_for(lambda: not process.is_running(), "the training process to end")
     assert jobs.read(second.folder).state == "waiting", "what waits does not suffer"
     scheduler()
     until(second, "finished")
@@ -359,7 +352,7 @@ def test_a_scheduler_that_is_not_there(runs, short, monkeypatch):
     monkeypatch.setenv(cluster.SCHEDULER, "tcp://127.0.0.1:1")
     monkeypatch.setattr(cluster, "PATIENCE", 1.0)
     run = jobs.submit(short, runs, "a")
-    assert until(run, "interrupted", 30).reason == jobs.NO_SCHEDULER
+    assert until(run, "interrupted").reason == jobs.NO_SCHEDULER
 
 
 def left_behind(folder: Path, config: RunConfig, **server: object) -> Run:

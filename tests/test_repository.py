@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import requires
 from pathlib import Path
@@ -102,6 +105,14 @@ def test_some_packages_stay_where_they_belong(package, allowed):
             )
         }
         assert package not in names, path
+
+
+def test_workers_of_a_test_run_share_the_cores():
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+    share = max(1, os.cpu_count() // workers)
+    code = "import torch; print(torch.get_num_threads())"
+    started = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert int(started.stdout) <= share, "and so does what they start: kernels, servers"
 
 
 def test_the_readme_speaks_of_commands_that_exist():

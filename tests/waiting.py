@@ -6,14 +6,16 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+PATIENCE = 240.0  # seconds: other work may share the machine
+
 T = TypeVar("T")
 
 
-def wait_for(condition: Callable[[], T], seconds: float, what: str) -> T:
-    """Ask again until the answer is true; fail after a deadline."""
-    deadline = time.monotonic() + seconds
+def wait_for(condition: Callable[[], T], what: str) -> T:
+    """Ask again until the answer is true; fail when patience ends."""
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         if answer := condition():
             return answer
-        time.sleep(0.1)
-    raise AssertionError(f"Waited {seconds:.0f} s for {what}.")
+        time.sleep(0.05)
+    raise AssertionError(f"Waited {PATIENCE:.0f} s for {what}.")

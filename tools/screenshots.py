@@ -17,7 +17,7 @@ from playwright.sync_api import Page, expect
 from lora_lab.adapt import LoraConfig
 from lora_lab.runs import DataConfig, Run, RunConfig, execute, new_run_folder
 from lora_lab.training import TrainConfig
-from tests.dashboard.browser import PATIENCE, browsing, serving, settled, visiting
+from tests.dashboard.browser import browsing, serving, settled, visiting
 
 FOLDER = Path(__file__).parents[1] / "docs" / "images"
 SIZE = {"width": 1280, "height": 800}
@@ -71,12 +71,12 @@ def photograph(page: Page, address: str, picture: Picture, run: Run) -> bytes:
     """The page as a PNG, once everything on it is drawn."""
     settings = picture.settings | ({"run": run.id} if picture.with_run else {})
     page.goto(f"{address}/{picture.page}?{urlencode(settings)}")
-    expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
     settled(page)
     for waiting in ("stSpinner", "stSkeleton"):
-        expect(page.get_by_test_id(waiting)).to_have_count(0, timeout=PATIENCE)
+        expect(page.get_by_test_id(waiting)).to_have_count(0)
     for chart in page.get_by_test_id("stVegaLiteChart").all():
-        expect(chart.locator("canvas, svg").first).to_be_visible(timeout=PATIENCE)
+        expect(chart.locator("canvas, svg").first).to_be_visible()
     page.evaluate("document.fonts.ready")
     if picture.top:
         heading = page.get_by_role("heading", name=picture.top, exact=True)

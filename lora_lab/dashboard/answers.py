@@ -92,17 +92,25 @@ def classes(run: Run | None) -> tuple[str, ...]:
 
 
 def head_only_runs(run: Run, runs: Sequence[Run]) -> list[Run]:
-    """Runs that trained the head alone, on the same base and classes; the likest data first."""
+    """Runs that trained the head alone, on the same base and classes; the likest data first.
+
+    A base with random weights is another one for every seed.
+    """
     own = run.config.data
     found = [
         other
         for other in runs
         if other.config.method == "head"
         and other.id != run.id
-        and other.config.model == run.config.model
+        and _base(other) == _base(run)
         and classes(other) == classes(run)
     ]
     return sorted(found, key=lambda o: (o.config.data != own, o.config.data.name != own.name))
+
+
+def _base(run: Run) -> tuple[str, int | None]:
+    config = run.config
+    return config.model, None if config.pretrained else config.train.seed
 
 
 @st.cache_data(show_spinner=False, max_entries=1000)

@@ -154,8 +154,7 @@ def _network(what: Asked, drawn: Blueprint, counted: Count) -> None:
     draw = partial(blueprint_picture.svg, kinds, what.rank, drawn.blocks, words)
     dark = st.context.theme.type == "dark"
     width = blueprint_picture.NARROW if state.presenting() else blueprint_picture.WIDTH
-    image = drawing.image(draw(dark, width), description, "min-width: 510px")
-    st.html(f'<div style="overflow-x: auto">{image}</div>')
+    st.html(drawing.image(draw(dark, width), description))
     caption = t("budget.picture.caption")
     if blueprint_picture.thicker_than_to_scale(kinds, what.rank, width):
         caption = t("common.then", first=caption, second=t("budget.picture.thick"))

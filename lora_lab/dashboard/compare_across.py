@@ -38,7 +38,8 @@ def names_across(items: pd.DataFrame, line: float) -> pd.DataFrame:
         low, high = (percent(share) for share in (rows["test"].min(), rows["test"].max()))
         reach = low if low == high else t("common.interval", low=low, high=high)
         title = rows["title"].iloc[0] if len(rows) == 1 else series
-        names.append((float(rows["test"].max()), f"{title} {reach}"))
+        named = t("common.comma").join((title, reach))
+        names.append((float(rows["test"].max()), named))
     written: list[tuple[float, str]] = []
     for height, text in sorted(names, reverse=True):
         if written and written[-1][0] - height < line:

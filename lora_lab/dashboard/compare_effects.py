@@ -10,15 +10,18 @@ import pandas as pd
 import streamlit as st
 
 from lora_lab.comparing import Difference, paired_difference
-from lora_lab.dashboard import compare_rows, wording
+from lora_lab.dashboard import compare_rows, unusual, wording
 from lora_lab.dashboard.compare_words import points
 from lora_lab.dashboard.language import t
 from lora_lab.results_table import right_answers
 
-_NUMBERS = ("rank", "scale", "train")
+_NUMBERS = ("rank", "scale", "rate", "train")
 _WORDS = ("layers", "targets")  # ordered by how many parameters they train
 #: What makes a setting, but for alpha, which follows from rank and alpha / r.
-_MAKE = ("method", "model", "rank", "scale", "layers", "targets", "rate", "epochs", "data", "train")
+_MAKE = (
+    *("method", "model", "rank", "scale", "layers", "targets", "rate", "epochs", "data", "train"),
+    *unusual.COLUMNS,
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ class Contrast:
 
 
 def show(runs: pd.DataFrame) -> None:
-    """A sentence for each setting that was varied, what moves accuracy most first."""
+    """A sentence for each setting that was varied, what moves accuracy most first; the others
+    folded, so that the chart is still seen on a small screen."""
     items = compare_rows.items(runs, "settings")
     pairs = [(one, _answers(one, runs)) for one in contrasts(items)]
     pairs = [pair for pair in pairs if all(right is not None for right in pair[1])]
@@ -39,9 +43,14 @@ def show(runs: pd.DataFrame) -> None:
     if not found:
         return
     found.sort(key=lambda pair: (not pair[1].measurable, -abs(pair[1].value)))
-    varied = compare_rows.varying(items, *_NUMBERS, *_WORDS)
-    st.markdown("\n".join(f"- {_sentence(*pair, varied)}" for pair in found))
-    st.caption(" ".join([t("compare.effect.about", count=len(found)), *_shared(items)]))
+    varied = compare_rows.varying(items, *_NUMBERS, *_WORDS, *unusual.COLUMNS)
+    if not compare_rows.rates_vary(items):
+        varied -= {"rate"}
+    first, *others = (f"- {_sentence(*pair, varied)}" for pair in found)
+    st.markdown(first)
+    with st.expander(t("compare.effect.others", count=len(others))):
+        st.markdown("\n".join(others))
+        st.caption(" ".join([t("compare.effect.about", count=len(found)), *_shared(items)]))
 
 
 def contrasts(items: pd.DataFrame) -> list[Contrast]:
@@ -84,7 +93,9 @@ def _sentence(one: Contrast, found: Difference, varied: set[str]) -> str:
         first, second = (row.title for row in (one.first, one.second))
         same = ""
     else:
-        first, second = (_value(getattr(row, one.quantity)) for row in (one.first, one.second))
+        write = {"layers": wording.layers, "targets": wording.targets}
+        write = write.get(one.quantity, wording.number)
+        first, second = (write(getattr(row, one.quantity)) for row in (one.first, one.second))
         rest = compare_rows.name(one.second, varied - {one.quantity})
         same = t("compare.effect.same", name=wording.plain(rest))
     return t(
@@ -99,10 +110,6 @@ def _sentence(one: Contrast, found: Difference, varied: set[str]) -> str:
         high=points(found.interval.high),
         same=same,
     )
-
-
-def _value(value: Any) -> str:
-    return value if isinstance(value, str) else wording.number(value)
 
 
 def _shared(items: pd.DataFrame) -> list[str]:

@@ -67,7 +67,7 @@ def _filters(runs: pd.DataFrame) -> dict[str, tuple[str, ...]]:
 def _filter_text(name: str, value: Any) -> str:
     if name == "methods":
         return t(f"train.method.option.{value}")
-    return f"{value:,}" if name == "sizes" else value
+    return {"layers": wording.layers, "targets": wording.targets}.get(name, wording.number)(value)
 
 
 def _several(name: str, texts: dict[str, str], chosen: tuple[str, ...]) -> None:

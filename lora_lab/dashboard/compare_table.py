@@ -66,6 +66,8 @@ def readable(items: pd.DataFrame) -> pd.DataFrame:
         method=[t(f"train.method.option.{method}") for method in items["method"]],
         whose=[t(f"compare.whose.option.{origin}") for origin in items["whose"]],
         data=[wording.data(source) for source in items["data"]],
+        layers=[wording.layers(layers) if layers else "" for layers in items["layers"]],
+        targets=[wording.targets(targets) for targets in items["targets"]],
     )[[name for name in SHOWN if name in items]]
 
 

@@ -40,15 +40,17 @@ def document(
     return f'<svg xmlns="http://www.w3.org/2000/svg" {box}><style>{rules}</style>{body}</svg>'
 
 
-def image(svg: str, description: str, style: str = "") -> str:
+def image(svg: str, description: str) -> str:
     """As an HTML element, an image that holds the SVG: Streamlit takes bare SVG out of HTML.
+
+    On a phone it stays wide enough to be read, and is moved with a finger.
 
     Args:
         description: for those who do not see it.
     """
     source = f"data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}"
     label = escape(description, quote=True)
-    return f'<img class="network" style="{style}" alt="{label}" src="{source}">'
+    return f'<div class="drawing"><img class="network" alt="{label}" src="{source}"/></div>'
 
 
 def box(x: float, y: float, width: float, height: float, role: str) -> str:

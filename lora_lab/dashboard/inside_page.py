@@ -40,7 +40,7 @@ SHEET = Sheet(
 def show() -> None:
     state.open_page(SHEET)
     st.title(t("inside.title"), anchor=False)
-    runs = [run for run in folders.finished_runs() if run.config.method == "lora"]
+    runs = [run for run in folders.finished_runs() if _has_update(run)]
     run = run_choice.wanted(runs, t("inside.run.unsuitable"))
     if run is None:
         run_choice.invite(t("inside.empty"))
@@ -64,8 +64,15 @@ def show() -> None:
         inside_rescoring.show(run)
 
 
+def _has_update(run: Run) -> bool:
+    """A run that began with random weights is kept as a whole model, its update merged."""
+    return run.config.method == "lora" and not run.config.keeps_whole_model
+
+
 def _summary(run: Run, matrices: int) -> None:
     lora, validation = run.config.lora, Evaluation.from_dict(run.result["validation"])
+    if not lora.train_update:
+        st.info(t("inside.not_learnt"))
     st.markdown(
         t(
             "inside.summary",

@@ -80,11 +80,11 @@ def _progress(run: Run, steps: int) -> None:
     if done >= steps:
         _since(run, "metrics.jsonl", t("train.live.scoring"), done=1.0)
         return
-    left = time_left(run.metrics)
+    left, epochs = time_left(run.metrics), run.config.train.epochs
     text = t(
         "train.live.progress",
-        epoch=1 + sum(e["event"] == "epoch" for e in run.metrics),
-        epochs=run.config.train.epochs,
+        epoch=1 + done * epochs // steps,
+        epochs=epochs,
         step=f"{done:,}",
         steps=f"{steps:,}",
         left=t("train.live.no_pace_yet")

@@ -62,7 +62,9 @@ def _finished(run: Run) -> None:
                 epoch=run.result["best_epoch"],
             )
         )
-        if run.config.method != "full":
+        if run.config.keeps_whole_model:
+            st.caption(t("train.result.whole_model"))
+        else:
             export.adapter(run)
     _comparison(run, folders.comparable(run, others)[:OTHERS], baselines)
     with st.expander(t("train.result.more")):

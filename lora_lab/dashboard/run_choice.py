@@ -24,12 +24,14 @@ def wanted(runs: Sequence[Run], unsuitable: str) -> Run | None:
         return known[name]
     if name:
         there = folders.find(name)
+        instead = t("run_choice.instead") if runs else ""
         if there is None:
-            st.warning(t("run_choice.unknown", run=wording.quoted(name)))
-        elif there.state != "finished":
-            st.info(t("run_choice.unfinished", run=wording.quoted(name)))
+            why = t("run_choice.unknown", run=wording.quoted(name))
+            st.warning(t("common.then", first=why, second=instead))
         else:
-            st.info(unsuitable)
+            unfinished = t("run_choice.unfinished", run=wording.quoted(name))
+            why = unsuitable if there.state == "finished" else unfinished
+            st.info(t("common.then", first=why, second=instead))
     elif runs:
         state.look_at(runs[0].id)
     return runs[0] if runs else None
@@ -65,8 +67,10 @@ def choose(
 
 
 def title(run: Run) -> str:
-    score = f": {wording.percent(run.test.accuracy)}" if run.test else ""
-    return f"{wording.started(run.id)}  {wording.run_title(run)}{score}"
+    named = f"{wording.started(run.id)}  {wording.run_title(run)}"
+    if run.test is None:
+        return named
+    return t("run_choice.scored", title=named, score=wording.percent(run.test.accuracy))
 
 
 def invite(text: str) -> None:

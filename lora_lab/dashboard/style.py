@@ -20,7 +20,8 @@ _ALWAYS = """
 .figures > div {border-left: 4px solid #0072B2; padding-left: .6rem; line-height: 1.35}
 .figures > div > div {font-size: .86rem; white-space: nowrap}
 .figures > div > .value {font-size: 1.6rem; font-weight: 600; font-variant-numeric: tabular-nums}
-.network {width: 100%; max-width: 1080px; display: block}
+.drawing {overflow-x: auto}
+.network {width: 100%; min-width: 510px; max-width: 1080px; display: block}
 """
 _PRESENTING = "html {font-size: 23px !important} .network {max-width: none}"
 

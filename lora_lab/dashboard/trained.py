@@ -234,7 +234,7 @@ def _settled(trained: int, rank: int, times: float) -> tuple[int, float]:
 def _trained(folder: str) -> LoadedModel:
     run = read_run(Path(folder))
     loaded = load_trained(run.folder)
-    if run.config.method != "full":
+    if not run.config.keeps_whole_model:
         share_frozen(loaded.model, base(run.config.model))
     return loaded
 

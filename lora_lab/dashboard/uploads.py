@@ -117,9 +117,12 @@ def _as_file(content: bytes) -> Iterator[Path]:
 
 
 def _checked(file: Path, read_with: Callable[[Path], Any]) -> Any:
-    """What a reader makes of the file; its errors without the name of the temporary file."""
+    """What a reader makes of the file; its errors in the visitor's language, or at least without
+    the name of the temporary file."""
     try:
         return read_with(file)
     except DataError as error:
         reason = str(error).replace(str(file), file.name)
+        if error.reason:
+            reason = t(f"train.upload.because.{error.reason}", **error.details)
         raise UploadError(t("train.upload.refused", reason=reason)) from error

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from lora_lab.dashboard import uploads
+from lora_lab.choices import ALL_LINEAR
+from lora_lab.dashboard import unusual, uploads
 from lora_lab.dashboard.language import has, t
 from lora_lab.evaluation import Evaluation, Interval
 from lora_lab.runs import Run, RunConfig
@@ -82,9 +83,16 @@ def layers(chosen: str | Sequence[int]) -> str:
     if not isinstance(chosen, str):
         chosen = " ".join(map(str, chosen))
     kind, _, count = chosen.partition(":")
-    if kind != "top":
+    if kind not in ("top", "bottom"):
         return t("common.title.layers", layers=chosen.replace(",", " "))
-    return t("common.title.top_layer" if count == "1" else "common.title.top_layers", count=count)
+    return t(f"common.title.{kind}_layer{'s' * (count != '1')}", count=count)
+
+
+def targets(chosen: str | Sequence[str]) -> str:
+    """Matrices as a configuration names them, in words."""
+    if chosen == ALL_LINEAR:
+        return t("common.title.all_matrices")
+    return (chosen if isinstance(chosen, str) else " ".join(chosen)).replace(",", " ")
 
 
 def started(run_id: str) -> str:
@@ -129,12 +137,10 @@ def _title_parts(run: Run) -> tuple[list[str], list[str]]:
     what = [method(config)]
     adapter = {"lora": config.lora, "two-sided": config.two_sided}.get(config.method)
     if adapter:
-        targets = adapter.target_modules
-        targets = targets if isinstance(targets, str) else " ".join(targets)
         what[0] += f" r={adapter.rank}"
         if config.method == "lora":
             what.append(f"alpha={number(adapter.alpha)}")
-        what += [targets.replace(",", " "), layers(adapter.layers)]
+        what += [targets(adapter.target_modules), layers(adapter.layers)]
     size = config.data.train_size
     sentences = t("common.title.sentences", count=size) if size else t("common.title.every")
     epochs = config.train.epochs
@@ -143,6 +149,7 @@ def _title_parts(run: Run) -> tuple[list[str], list[str]]:
         sentences,
         t("common.title.epoch") if epochs == 1 else t("common.title.epochs", count=epochs),
     ]
+    whence += unusual.of_run(config)
     if config.train.seed:
         whence.append(t("common.title.seed", seed=config.train.seed))
     return what, whence

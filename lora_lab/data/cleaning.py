@@ -82,7 +82,8 @@ def clean(
     if rows.empty:
         raise DataError(
             f"no row has both a text (column {text_column!r}) and a label (column "
-            f"{label_column!r}); check that these are the right columns"
+            f"{label_column!r}); check that these are the right columns",
+            "nothing_left",
         )
 
     rows["text"] = _clean_texts(rows["text"], text_column, max_characters, changed)
@@ -96,7 +97,9 @@ def check_classes(labels: Iterable[str], classes: Sequence[str]) -> None:
     if len(classes) < 2:
         raise DataError(
             f"only one class, {classes[0]!r}: a classifier needs at least two; add rows of "
-            "another class, or check label_column"
+            "another class, or check label_column",
+            "one_class",
+            name=classes[0],
         )
     small = {name: counts[name] for name in classes if counts[name] < MIN_PER_CLASS}
     if small:
@@ -104,7 +107,11 @@ def check_classes(labels: Iterable[str], classes: Sequence[str]) -> None:
         raise DataError(
             f"too few examples: {listed}; every class needs at least {MIN_PER_CLASS} "
             "(train, validation and test one each, better hundreds): add rows or leave the "
-            "class out"
+            "class out",
+            "small_class",
+            name=min(small, key=small.get),
+            count=min(small.values()),
+            least=MIN_PER_CLASS,
         )
 
 
@@ -173,7 +180,10 @@ def _class_names(
             f"column {column!r} has {len(distinct)} distinct values, for instance "
             f"{', '.join(map(repr, sorted(distinct)[:3]))}: that looks like a number, an id or "
             f"free text, not a class (at most {MAX_CLASSES}); choose another label_column, or "
-            "list the classes with labels="
+            "list the classes with labels=",
+            "no_classes",
+            count=len(distinct),
+            most=MAX_CLASSES,
         )
     whole_numbers = all(_is_whole_number(name) for name in distinct)
     return names, tuple(sorted(distinct, key=int if whole_numbers else None))
@@ -195,7 +205,9 @@ def _name_of(values: pd.Series, column: str) -> Callable[[Any], str]:
             raise DataError(
                 f"column {column!r} holds numbers with fractions, for instance {fractions[0]}: "
                 "that looks like a rating (regression), not a class; turn it into classes "
-                "first, for example 'negative' below 0 and 'positive' above"
+                "first, for example 'negative' below 0 and 'positive' above",
+                "fractions",
+                number=fractions[0],
             )
         return lambda value: _plain_name(value if isinstance(value, bool) else int(float(value)))
     return _plain_name

@@ -7,6 +7,7 @@ later messages can say which row they mean.
 import difflib
 import io
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -50,7 +51,7 @@ def read_file(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
             "save it again as one of these"
         )
     if path.stat().st_size == 0:
-        raise DataError(f"{path} is empty (0 bytes); was it saved completely?")
+        raise DataError(f"{path} is empty (0 bytes); was it saved completely?", "empty")
     if suffix == ".parquet":
         table = _parquet(path)
     elif suffix == ".jsonl":
@@ -60,7 +61,8 @@ def read_file(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
     if table.empty:
         raise DataError(
             f"{path} has no rows, only column names ({', '.join(map(str, table.columns))}); "
-            "add at least a few dozen rows"
+            "add at least a few dozen rows",
+            "no_rows",
         )
     table.index = range(1, len(table) + 1)
     return table
@@ -107,10 +109,12 @@ def _decoded(path: Path, encoding: str) -> str:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise DataError(
             f"{path} has a NUL character in line {line}: it is damaged, no text file, or in "
-            "UTF-16 (then pass encoding='utf-16')"
+            "UTF-16 (then pass encoding='utf-16')",
+            "damaged",
+            line=line,
         )
     if not text.strip():
-        raise DataError(f"{path} is empty: nothing but blanks; was it saved completely?")
+        raise DataError(f"{path} is empty: nothing but blanks; was it saved completely?", "empty")
     return text
 
 
@@ -125,15 +129,24 @@ def _separated(path: Path, text: str, separator: str) -> pd.DataFrame:
         said = said.replace("EOF inside string starting at", "a quote is never closed, opened in")
         raise DataError(
             f"{path} cannot be read: {said}; a field that holds a separator or a "
-            'line break must stand in "double quotes", and quotes inside it are doubled'
+            'line break must stand in "double quotes", and quotes inside it are doubled',
+            "no_table",
+            line=_line(said),
         ) from error
     if not isinstance(table.index, pd.RangeIndex):
         raise DataError(
             f"{path} has more fields in line 2 than names in the header "
             f"({', '.join(map(str, table.columns))}); put fields that hold a separator in "
-            '"double quotes"'
+            '"double quotes"',
+            "more_fields",
         )
     return table
+
+
+def _line(said: str) -> int:
+    """The line that a parser's message names; its rows count from 0, the header included."""
+    found = re.search(r"(line|row) (\d+)", said)
+    return int(found[2]) + (found[1] == "row") if found else 1
 
 
 def _jsonl(path: Path, text: str) -> pd.DataFrame:

@@ -228,7 +228,9 @@ def _assign(given: pd.Series, groups: list[str], cleaned: Cleaned) -> tuple[pd.S
             f"{len(splits)} rows are too few to split, or the given splits do not match: there "
             f"would be no {', no '.join(lacking[:5])}. Every class needs at least 3 clearly "
             "different texts, one for each of train, validation and test: add rows, leave the "
-            "class out, or correct the given splits"
+            "class out, or correct the given splits",
+            "too_few",
+            rows=len(splits),
         )
     return splits, method
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from datasets import Dataset
 
@@ -11,7 +12,18 @@ TRUNCATED = "text cut to the maximum length"
 
 
 class DataError(ValueError):
-    """Data that cannot be used, told for people: what was given, what was expected, what to do."""
+    """Data that cannot be used, told for people: what was given, what was expected, what to do.
+
+    Attributes:
+        reason: one word for what is wrong with a file, for whoever says it in another language;
+            empty for other errors.
+        details: what that sentence needs.
+    """
+
+    def __init__(self, message: str, reason: str = "", **details: Any) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.details = details
 
 
 @dataclass(frozen=True)

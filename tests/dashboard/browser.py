@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from .. import browser as real
-from ..browser import PATIENCE, browsing
+from ..browser import MILLISECONDS, browsing
 
 APP = Path(__file__).parents[2] / "app.py"
 DESK = {"width": 1024, "height": 768}
@@ -33,7 +33,7 @@ def visiting(browser: Browser, **context) -> Iterator[Page]:
     """One visitor's page; at its end nothing may have gone wrong on it."""
     context = browser.new_context(**{"viewport": DESK, "locale": "en-GB"} | context)
     page = context.new_page()
-    page.set_default_timeout(PATIENCE)
+    page.set_default_timeout(MILLISECONDS)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     yield page
@@ -70,9 +70,9 @@ def page(browser: Browser) -> Iterator[Page]:
 def settled(page: Page) -> None:
     """Wait until Streamlit's script has run to its end and nothing will be drawn anew."""
     app = page.get_by_test_id("stApp")
-    expect(app).to_have_attribute("data-test-script-state", "notRunning", timeout=PATIENCE)
+    expect(app).to_have_attribute("data-test-script-state", "notRunning")
 
 
 def address_has(page: Page, part: str) -> None:
     """Wait until the address bar says so. (``page.url`` alone stands still between two calls.)"""
-    expect(page).to_have_url(re.compile(re.escape(part)), timeout=PATIENCE)
+    expect(page).to_have_url(re.compile(re.escape(part)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from lora_lab.adapt import LoraConfig
@@ -10,14 +11,24 @@ from lora_lab.runs import DataConfig, Run, RunConfig, execute
 from lora_lab.training import TrainConfig
 
 #: Names sort like the dates of real runs: the last one is the newest.
-FULL, HEAD, SMALL, LARGE = "1-full", "2-head", "3-lora", "4-lora"
+RANDOM, FULL, HEAD, SMALL, LARGE = "0-random", "1-full", "2-head", "3-lora", "4-lora"
 RANK, ALPHA = 4, 8.0
 
 
 def train_all(runs: Path, model: Path, data: Path) -> dict[str, Run]:
-    """A full and a head-only run, and two LoRA runs of rank 2 and ``RANK``; seconds in all."""
+    """A full and a head-only run, two LoRA runs of rank 2 and ``RANK``, and one of LoRA that began
+    with random weights and learnt from labels that are partly wrong; seconds in all."""
     common = dict(model=str(model), data=DataConfig(str(data)))
+    wrong = DataConfig(str(data), noise="flipped", noise_share=0.2, seed=1)
     configs = {
+        RANDOM: RunConfig(
+            "lora",
+            str(model),
+            pretrained=False,
+            data=wrong,
+            lora=LoraConfig(rank=2, alpha=4.0),
+            train=replace(_train(5e-3), keep="last", validate_every=2),
+        ),
         FULL: RunConfig("full", train=_train(1e-3), **common),
         HEAD: RunConfig("head", train=_train(5e-2), **common),
         SMALL: RunConfig(

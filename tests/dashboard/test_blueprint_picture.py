@@ -73,7 +73,7 @@ sides = st.sampled_from([8, 64, 512, 768, 2048, 3072, 11008])
 
 
 @given(st.lists(st.tuples(sides, sides), min_size=1, max_size=30))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_matrices_of_any_shapes_lie_inside_and_apart(shapes):
     names = ("q", "a_rather_long_name", "mlp")
     kinds = [Drawn(names[n % 3], shape, range(2), ()) for n, shape in enumerate(shapes)]

@@ -25,6 +25,7 @@ from lora_lab.dashboard.kinds import Names
 from lora_lab.presets import STORED, preset
 from lora_lab.presets.classroom import SEEDS
 from lora_lab.results_table import right_answers
+from lora_lab.runs import DataConfig
 from lora_lab.stored_grid import read_grid, write_grid
 
 from ..made_runs import answers, lora, make_run
@@ -55,14 +56,15 @@ def grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             size = 770 if method == "head" else 22_713_986
             config = lora(seed=seed, method=method)
             runs.append(make_run(folder, config, right, trainable=size))
-    write_grid(runs, tmp_path / "grid", "lora-lab sweep --preset classroom")
-    monkeypatch.setattr(compare_rows, "GRID", tmp_path / "grid")
-    return tmp_path / "grid"
+    folder = tmp_path / "stored" / "classroom"
+    write_grid(runs, folder, "lora-lab sweep --preset classroom")
+    monkeypatch.setattr(compare_rows, "STORED", folder.parent)
+    return folder
 
 
 @pytest.fixture
 def no_grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compare_rows, "GRID", tmp_path / "nowhere")
+    monkeypatch.setattr(compare_rows, "STORED", tmp_path / "nowhere")
 
 
 def open_page(**address: str) -> AppTest:
@@ -215,7 +217,7 @@ def _interval(sentence: str) -> tuple[float, float]:
 
 def test_the_top_says_what_each_setting_does_and_what_moves_most_comes_first(runs, grid):
     app = open_page()
-    head, *others = lists(app)[0].splitlines()
+    head, others = lists(app)[0], lists(app)[1].splitlines()
     assert head.startswith("- **Method**, Head only → LoRA r=")
     assert "**a measurable difference**" in head
     assert any(line.startswith("- **Rank r**, 1 → 8 (LoRA): ") for line in others)
@@ -226,7 +228,7 @@ def test_the_top_says_what_each_setting_does_and_what_moves_most_comes_first(run
 
 @pytest.mark.parametrize("quantity", ["rank", "scale", "layers", "targets", "train"])
 def test_a_contrast_changes_one_thing_only_and_leaves_single_seeds_out(runs, quantity):
-    items = compare_rows.items(read_grid(compare_rows.GRID).runs, "settings")
+    items = compare_rows.items(read_grid(STORED / "classroom").runs, "settings")
     own = items.iloc[[0]].assign(id="own", rank=999, seeds=1, validation=1.0)
     found = {one.quantity: one for one in compare_effects.contrasts(pd.concat([items, own]))}
     if quantity in ("scale", "train"):
@@ -237,6 +239,17 @@ def test_a_contrast_changes_one_thing_only_and_leaves_single_seeds_out(runs, qua
     assert differ == {quantity}
     assert one.first.trainable < one.second.trainable
     assert one.second.rank != 999
+
+
+def test_runs_on_wrong_labels_are_named_and_never_taken_for_a_rank(runs, no_grid):
+    for rank, share in ((1, 0.0), (8, 0.2)):
+        noise = dict(noise="flipped", noise_share=share) if share else {}
+        for seed in (0, 1):
+            config = lora(rank=rank, seed=seed, data=DataConfig(train_size=1000, **noise))
+            make_run(runs / f"2025010{rank}-12000{seed}-aaaaaaaa", config, answers(0.8 - share))
+    items = compare_rows.items(compare_rows.everything().runs, "settings")
+    assert sum("20% of labels wrong" in title for title in items["title"]) == 1
+    assert not compare_effects.contrasts(items), "rank and labels changed together"
 
 
 def test_nothing_is_said_on_top_where_nothing_was_varied(runs, no_grid):
@@ -354,7 +367,7 @@ def test_names_of_lines_across_never_cover_one_another():
         columns=["series", "title", "test"],
     )  # fmt: skip
     found = compare_across.names_across(items, line=0.02)
-    assert found["text"].tolist() == ["Full 80.0%\nTwo-sided 79.5%", "Head 65.0% to 65.5%"]
+    assert found["text"].tolist() == ["Full, 80.0%\nTwo-sided, 79.5%", "Head, 65.0% to 65.5%"]
     assert found["test"].tolist() == [0.8, 0.655]
 
 

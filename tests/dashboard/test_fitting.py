@@ -33,7 +33,7 @@ def drawn(name: str) -> Blueprint:
 
 @pytest.mark.parametrize("name", [*ARCHITECTURES, "t5"])
 @given(asked=some_names, layers=some_layers)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_what_is_fitted_can_be_counted_and_trained(name, asked, layers):
     names = fitting.offered(drawn(name))
     targets = fitting.fit_targets(asked, names)

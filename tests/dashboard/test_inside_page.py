@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import threading
 
 import numpy as np
@@ -10,18 +11,20 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from lora_lab.adapt import adapted_layers, disabled
+from lora_lab.adapt import LoraConfig, adapted_layers, disabled
 from lora_lab.adapter_files import load_adapted_model
 from lora_lab.comparing import paired_difference
 from lora_lab.dashboard import export, inside_charts, inside_rescoring, trained
 from lora_lab.evaluation import evaluate_predictions
 from lora_lab.prediction import evaluate, predict_probabilities
+from lora_lab.prefix_cache import PrefixCache
 from lora_lab.rescoring import changed_update
-from lora_lab.runs import read_run
+from lora_lab.runs import DataConfig, RunConfig, execute, read_run
 from lora_lab.targets import layer_number, short_name
+from lora_lab.training import TrainConfig
 
 from .conftest import address, open_page, texts
-from .finished import ALPHA, FULL, HEAD, LARGE, RANK, SMALL, train_all
+from .finished import ALPHA, FULL, HEAD, LARGE, RANDOM, RANK, SMALL, train_all
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +67,36 @@ def test_the_newest_lora_run_is_shown_and_named_in_the_address(page):
     assert not page.error and not page.warning and not page.info
 
 
-@pytest.mark.parametrize("name", [FULL, HEAD])
-def test_other_methods_have_no_update_to_show(page, name):
+@pytest.mark.parametrize("name", [FULL, HEAD, RANDOM])
+def test_runs_without_an_update_to_show_say_so(page, name):
     open_page(page, run=name)
-    assert "not a LoRA run" in page.info[0].value
+    assert "not a LoRA run, or it began with random weights" in page.info[0].value
+    assert "The newest one that can be shown" in page.info[0].value
     assert f"Rank r = **{RANK}**" in texts(page)
+
+
+def test_where_no_run_has_an_update_the_page_promises_none(page, folder, tmp_path, monkeypatch):
+    shutil.copytree(folder / RANDOM, tmp_path / "runs" / RANDOM)
+    monkeypatch.setenv("LORA_LAB_RUNS", str(tmp_path / "runs"))
+    open_page(page, run=RANDOM)
+    assert "random weights" in page.info[0].value and "newest" not in page.info[0].value
+    assert "no finished LoRA run yet" in texts(page)
+
+
+def test_an_update_that_did_not_learn_is_not_read_as_if_it_had(
+    page, tiny_folder, reviews_file, tmp_path, monkeypatch
+):
+    config = RunConfig(
+        model=str(tiny_folder),
+        data=DataConfig(str(reviews_file)),
+        lora=LoraConfig(rank=2, train_update=False),
+        train=TrainConfig(epochs=1),
+    )
+    execute(config, tmp_path / "runs" / "1-frozen", cache=PrefixCache())
+    monkeypatch.setenv("LORA_LAB_RUNS", str(tmp_path / "runs"))
+    open_page(page)
+    assert "drawn at random and did not learn" in page.info[0].value
+    assert "adapter not trained" in page.selectbox(key="inside.run.en").options[0]
 
 
 def test_the_matrix_that_changed_most_comes_first(page, folder):

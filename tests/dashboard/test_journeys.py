@@ -22,12 +22,11 @@ from lora_lab.runs import DataConfig, Run, RunConfig, execute
 from lora_lab.training import TrainConfig
 
 from ..waiting import wait_for
-from .browser import PATIENCE, address_has, settled, visiting
+from .browser import address_has, settled, visiting
 
 PAGES = tuple(page.SHEET.name for page in dashboard.PAGES)
 SHORT = "layers=top:1&train=100&epochs=2"
 LONG = "layers=top:1&train=5000&epochs=10"  # nobody waits for its end
-SECONDS = PATIENCE / 1000
 EARLIER = "earlier"  # finished runs are called so and by their method
 HEAD, LORA = f"{EARLIER}-head", f"{EARLIER}-lora"
 
@@ -60,23 +59,27 @@ def test_the_budget_follows_the_rank(server: tuple[str, Path], page: Page):
         if rank > 8:
             slide(page, says("budget.rank.label"), to=str(rank))
         counted = f"{count('minilm', LoraConfig(rank=rank)).trainable_parameters:,}"
-        expect(page.get_by_text(counted).first).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_text(counted).first).to_be_visible()
     address_has(page, "rank=16")
     page.reload()
-    expect(page.get_by_text(counted).first).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text(counted).first).to_be_visible()
 
 
 def test_start_watch_the_curve_grow_and_cancel(server: tuple[str, Path], runs: Path, page: Page):
     open_page(page, f"{server[0]}/?{LONG}")
     start(page)
-    expect(page.get_by_text(says("train.live.loss"))).to_be_visible(timeout=PATIENCE)
-    run = wait_for(lambda: own(runs), SECONDS, "the run to train")
+    expect(page.get_by_text(says("train.live.loss"))).to_be_visible()
+    run = wait_for(lambda: own(runs), "the run to train")
     progress = page.get_by_test_id("stProgress")
     first = progress.inner_text()
-    expect(progress).not_to_have_text(first, timeout=PATIENCE)  # it moves by itself
+    expect(progress).not_to_have_text(first)  # it moves by itself
 
+    link = page.url
+    open_page(page, server[0])  # without the run in its address, the queue shows it
+    expect(page.get_by_text("1 in training")).to_be_visible()
+    page.goto(link)
     page.get_by_role("button", name=says("train.live.cancel")).click()
-    expect(page.get_by_text(says("train.result.cancelled"))).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text(says("train.result.cancelled"))).to_be_visible()
     assert jobs.read(run.folder).state == "interrupted"
     expect(page.get_by_role("button", name=says("train.result.resume"))).to_be_visible()
 
@@ -88,16 +91,16 @@ def test_a_run_goes_on_while_its_page_is_closed(
     with visiting(browser) as page:
         open_page(page, f"{address}/?{SHORT}")
         start(page)
-        expect(page.get_by_text(says("train.live.loss"))).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_text(says("train.live.loss"))).to_be_visible()
         address_has(page, "run=")
         page.reload()
-        expect(page.get_by_text(says("train.live.loss"))).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_text(says("train.live.loss"))).to_be_visible()
         link = page.url
     # The tab is closed. Someone else opens the link, on a phone.
     with visiting(browser, viewport={"width": 390, "height": 800}) as page:
         page.goto(link)
         accuracy = page.get_by_text(says("train.result.accuracy"), exact=True)
-        expect(accuracy).to_be_visible(timeout=PATIENCE)
+        expect(accuracy).to_be_visible()
         run = own(runs)
         assert run.state == "finished" and run.id in page.url
         shown = f"{100 * run.test.accuracy:.1f}%"
@@ -114,17 +117,17 @@ def test_two_visitors_see_one_queue_and_share_a_configuration(
             start(page)
             address_has(page, "run=")
         assert run_of(first) == run_of(second)  # the same settings join the same run
-        expect(second.get_by_text(says("train.live.loss"))).to_be_visible(timeout=PATIENCE)
+        expect(second.get_by_text(says("train.live.loss"))).to_be_visible()
         second.get_by_role("button", name=says("train.live.cancel")).click()
-        expect(first.get_by_text(says("train.result.cancelled"))).to_be_visible(timeout=PATIENCE)
+        expect(first.get_by_text(says("train.result.cancelled"))).to_be_visible()
 
 
 def test_compare_two_runs(server: tuple[str, Path], page: Page):
     open_page(page, f"{server[0]}/compare?unit=runs&whose=own&chosen={HEAD},{LORA}")
-    expect(page.get_by_text(says("compare.verdict.heading"))).to_be_visible(timeout=PATIENCE)
-    expect(page.get_by_text("measurable difference").first).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text(says("compare.verdict.heading"))).to_be_visible()
+    expect(page.get_by_text("measurable difference").first).to_be_visible()
     page.reload()  # the link holds the comparison
-    expect(page.get_by_text("measurable difference").first).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("measurable difference").first).to_be_visible()
     assert HEAD in page.url and LORA in page.url
 
 
@@ -135,7 +138,7 @@ def test_what_is_shown_can_be_taken_away(server: tuple[str, Path], page: Page, t
         unfold(page)
         for kind, beginning in beginnings.items():
             button = page.get_by_role("button", name=kind, exact=True).first
-            expect(button).to_be_visible(timeout=PATIENCE)
+            expect(button).to_be_visible()
             file = download(page, button, tmp_path)
             assert file.suffix == f".{kind.lower()}"
             assert beginning in file.read_bytes()[:300]
@@ -158,19 +161,19 @@ def test_every_page_speaks_both_languages_and_remembers_it(server: tuple[str, Pa
     page.get_by_role("radio", name=LANGUAGES["zh"]).click()
     for name in PAGES:  # chosen in the navigation, which keeps the language
         page.get_by_role("link", name=says(f"common.pages.{name}", "zh"), exact=True).click()
-        expect(title).to_have_text(says(f"{name}.title", "zh"), timeout=PATIENCE)
+        expect(title).to_have_text(says(f"{name}.title", "zh"))
         address_has(page, "lang=zh")
         settled(page)
     page.get_by_role("radio", name=LANGUAGES["en"]).click()
-    expect(title).to_have_text(says(f"{name}.title"), timeout=PATIENCE)
-    expect(page).not_to_have_url(re.compile("lang="), timeout=PATIENCE)
+    expect(title).to_have_text(says(f"{name}.title"))
+    expect(page).not_to_have_url(re.compile("lang="))
 
 
 def test_a_browser_that_asks_for_chinese_gets_it(server: tuple[str, Path], browser: Browser):
     with visiting(browser, locale="zh-CN") as page:
         open_page(page, server[0])
         title = page.get_by_role("heading", level=1)
-        expect(title).to_have_text(says("train.title", "zh"), timeout=PATIENCE)
+        expect(title).to_have_text(says("train.title", "zh"))
 
 
 def test_a_presenter_sees_larger_type(server: tuple[str, Path], page: Page):
@@ -180,16 +183,16 @@ def test_a_presenter_sees_larger_type(server: tuple[str, Path], page: Page):
         before = size_of(title)
         page.get_by_text(says("common.presenter.label"), exact=True).click()
         address_has(page, "present=1")
-        wait_for(lambda before=before: size_of(title) > before, SECONDS, "larger type")
+        wait_for(lambda before=before: size_of(title) > before, "larger type")
         page.reload()
-        wait_for(lambda before=before: size_of(title) > before, SECONDS, "larger type again")
+        wait_for(lambda before=before: size_of(title) > before, "larger type again")
         settled(page)
 
 
 def test_a_lesson_asks_its_question_and_holds_what_it_fixed(server: tuple[str, Path], page: Page):
     question = "Which rank is <b>enough</b>?"
     open_page(page, f"{server[0]}/?rank=4&fix=rank&ask={question}")
-    expect(page.get_by_text(question)).to_be_visible(timeout=PATIENCE)  # letter by letter
+    expect(page.get_by_text(question)).to_be_visible()  # letter by letter
     slider = page.get_by_role("slider", name=says("train.rank.label"))
     expect(slider).to_have_attribute("aria-valuetext", "4")
     slider.press("ArrowRight")
@@ -200,16 +203,16 @@ def test_a_lesson_asks_its_question_and_holds_what_it_fixed(server: tuple[str, P
 
 def test_a_mistake_is_planted_and_noticed(server: tuple[str, Path], page: Page):
     open_page(page, f"{server[0]}/gradients")
-    expect(page.get_by_text(says("gradients.verdict.so_far"))).to_be_visible(timeout=PATIENCE)
-    expect(page.locator(".katex").nth(1)).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text(says("gradients.verdict.so_far"))).to_be_visible()
+    expect(page.locator(".katex").nth(1)).to_be_visible()
     expect(page.locator(".katex-error")).to_have_count(0)
     mistake = "alpha-not-alpha-over-r"
     page.get_by_role("radio", name=says(f"gradients.mistake.option.{mistake}")).click()
-    expect(page.get_by_text(says("gradients.verdict.unseen"))).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text(says("gradients.verdict.unseen"))).to_be_visible()
     settled(page)
     page.get_by_role("button", name=says("gradients.sympy.button")).click()
     alone = says("gradients.verdict.sympy_alone").split("**")[1]
-    expect(page.get_by_text(alone)).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text(alone)).to_be_visible()
     address_has(page, f"mistake={mistake}")
 
 
@@ -239,7 +242,7 @@ def path(name: str) -> str:
 
 def open_page(page: Page, address: str) -> None:
     page.goto(address)
-    expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
     settled(page)
 
 
@@ -247,13 +250,13 @@ def unfold(page: Page) -> None:
     """Open whatever waits behind a heading."""
     for heading in reversed(page.locator("details:not([open]) > summary").all()):
         heading.click()
-    expect(page.locator("details:not([open])")).to_have_count(0, timeout=PATIENCE)
+    expect(page.locator("details:not([open])")).to_have_count(0)
 
 
 def start(page: Page) -> None:
     page.get_by_role("button", name=says("train.start.one"), exact=True).click()
     cancel = page.get_by_role("button", name=says("train.live.cancel"))
-    expect(cancel).to_be_visible(timeout=PATIENCE)
+    expect(cancel).to_be_visible()
 
 
 def slide(page: Page, label: str, to: str) -> None:
@@ -266,11 +269,11 @@ def slide(page: Page, label: str, to: str) -> None:
             slider.press("ArrowRight")  # again, if a rerun took the slider away from under the key
         return slider.get_attribute("aria-valuetext") == to
 
-    wait_for(moved, SECONDS, f"the slider to move from {before} to {to}")
+    wait_for(moved, f"the slider to move from {before} to {to}")
 
 
 def download(page: Page, button: Locator, folder: Path) -> Path:
-    with page.expect_download(timeout=PATIENCE) as found:
+    with page.expect_download() as found:
         button.click()
     file = folder / found.value.suggested_filename
     found.value.save_as(file)

@@ -15,10 +15,11 @@ from lora_lab import jobs
 from lora_lab.adapt import LoraConfig
 from lora_lab.counting import Blueprint, count
 from lora_lab.dashboard import code, export, folders, settings, uploads, wording
-from lora_lab.runs import Run, read_run
+from lora_lab.runs import DataConfig, Run, read_run
 from lora_lab.training import TrainConfig
 
 from ..data.invented import make_frame
+from ..made_runs import answers, lora, make_run
 from .conftest import address, again, open_page, texts, wait_for
 
 TINY = {"method": "head", "train": "100", "epochs": "1"}
@@ -140,7 +141,7 @@ def test_a_run_from_click_to_result(app, runs, own_data):
     start(app)
     [run] = jobs.history(runs)
     under_way = ("waiting", "running")
-    wait_for(lambda: jobs.read(run.folder).state not in under_way, 240, "the run to end")
+    wait_for(lambda: jobs.read(run.folder).state not in under_way, "the run to end")
     assert jobs.read(run.folder).state == "finished", jobs.read(run.folder).reason
     again(app)
     assert not app.error
@@ -220,7 +221,7 @@ def test_cancel_stops_a_run(app, runs, own_data):
     [run] = jobs.history(runs)
     app.button(key=f"cancel.{run.id}").click()
     again(app)
-    wait_for(lambda: jobs.read(run.folder).state == "interrupted", 30, "the run to stop")
+    wait_for(lambda: jobs.read(run.folder).state == "interrupted", "the run to stop")
     again(app)
     assert "cancelled" in texts(app)
     assert app.button(key=f"resume.{run.id}")
@@ -241,6 +242,27 @@ def test_a_failed_run_says_why_in_plain_words(app, runs):
     assert "The loss became nan at step 7" in app.error[0].value.replace("\\", "")
     assert "*smaller*" not in app.error[0].value  # shown letter by letter, not as Markdown
     assert "Traceback" not in texts(app)
+
+
+def test_a_run_kept_as_a_whole_model_has_no_adapter_and_says_so(app, runs):
+    config = lora(train=TrainConfig(keep="last"), pretrained=False)
+    config = replace(config, data=DataConfig(noise="flipped", noise_share=0.2))
+    run = make_run(runs / "20250101-120000-deadbeef", config, answers(0.6))
+    open_page(app, run=run.id)
+    assert "no adapter to take away" in texts(app)
+    assert not [b for b in app.get("download_button") if "Adapter" in b.proto.label]
+    title = wording.run_title(run)
+    for unusual in ("from random weights", "20% of labels wrong", "last epoch kept"):
+        assert unusual in title
+
+
+def test_the_data_of_another_seed_is_the_same_setting(runs):
+    one, two = (
+        make_run(runs / f"20250101-12000{seed}-aaaaaaaa", config, answers(0.8, seed))
+        for seed in (0, 1)
+        for config in [replace(lora(seed=seed), data=DataConfig(train_size=64, seed=seed))]
+    )
+    assert folders.other_seeds(one, [two]) == [two, one]
 
 
 def test_an_error_of_the_library_becomes_a_message(app, monkeypatch):

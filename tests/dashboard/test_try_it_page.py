@@ -20,7 +20,7 @@ from lora_lab.prediction import predict_probabilities
 from lora_lab.runs import load_trained, read_run
 
 from .conftest import address, open_page, texts
-from .finished import FULL, HEAD, LARGE, train_all
+from .finished import FULL, HEAD, LARGE, RANDOM, train_all
 
 TYPED = "the plot was superb\nthe pace was dull and clumsy"
 LINES = TYPED.splitlines()
@@ -105,10 +105,17 @@ def test_a_head_only_run_is_not_shown_twice(page):
     assert [" ".join(cell) for cell in cells(page)[0]][3:] == ["Head only"]
 
 
-def test_full_fine_tuning_answers_too(page, folder):
-    open_page(page, text=TYPED, run=FULL)
-    expected = predict_probabilities(*load_trained(folder / FULL), LINES)
+@pytest.mark.parametrize("name", [FULL, RANDOM])
+def test_a_whole_model_answers_too(page, folder, name):
+    open_page(page, text=TYPED, run=name)
+    expected = predict_probabilities(*load_trained(folder / name), LINES)
     assert cells(page)[1][-1] == answer(expected[0])
+    assert not page.error
+
+
+def test_a_head_on_another_base_does_not_stand_beside_it(page):
+    open_page(page, text=TYPED, run=RANDOM)
+    assert "Head only" not in {" ".join(cell) for cell in cells(page)[0]}
 
 
 def test_the_words_that_are_coloured_are_those_that_change_the_answer(page, folder):

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_lab.dashboard import uploads
+from lora_lab.dashboard.language import LANGUAGES, catalogue
 from lora_lab.data import read_data
 
 from ..data.invented import make_frame
@@ -87,6 +88,37 @@ def test_what_is_no_table_is_refused_in_plain_words(runs, content):
         uploads.read(content)
     assert "tmp" not in str(refused.value)  # where the server keeps its files is nobody's business
     assert kept_files(runs) == set()
+
+
+NUMBERS = [f"{i}.5" for i in range(60)]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "empty"),
+        (b"text,label\n", "no_rows"),
+        (b"text,label\na\0b,1\n", "damaged"),
+        (b'text,label\n"never closed,1\n', "no_table"),
+        (b"a,b\n1,2,3\n4,5,6\n", "more_fields"),
+        (b"text,label\n,1\n2,\n", "nothing_left"),
+        (as_csv(make_frame(60).assign(label="same")), "one_class"),
+        (as_csv(make_frame(60).assign(label=["a", "b"] + ["c"] * 58)), "small_class"),
+        (as_csv(make_frame(60).assign(label=[f"label {i}" for i in range(60)])), "no_classes"),
+        (as_csv(make_frame(60).assign(label=NUMBERS)), "fractions"),
+        (as_csv(make_frame(60).assign(text="always the same")), "too_few"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_refusal_speaks_the_visitors_language(runs, monkeypatch, content, says, language):
+    monkeypatch.setattr(uploads, "t", lambda key, **v: catalogue()[key][language].format(**v))
+    with pytest.raises(uploads.UploadError) as refused:
+        uploads.keep(uploads.read(content), "text", "label", "a.csv")
+    lead, because = (catalogue()[f"train.upload.{key}"][language] for key in
+                     ("refused", f"because.{says}"))  # fmt: skip
+    begins = lead.split("{")[0] + because.split("{")[0]
+    assert str(refused.value).startswith(begins)
 
 
 @pytest.mark.parametrize("encoding", ["gb18030", "utf-16"])

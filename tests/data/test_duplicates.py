@@ -37,7 +37,7 @@ def jaccard(a: str, b: str) -> float:
     return len(first & second) / len(first | second)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 10**6), st.sampled_from([0.5, 0.6, 0.8, 0.9, 1.0]))
 def test_groups_are_those_of_comparing_all_pairs(seed, similarity):
     rng = random.Random(seed)

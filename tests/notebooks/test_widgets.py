@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 from playwright.sync_api import Locator, Page, expect
 
-from ..browser import PATIENCE, browsing, serving
+from ..browser import MILLISECONDS, browsing, serving
 from ..waiting import wait_for
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "01_loss_and_gradient.ipynb"
@@ -42,18 +42,18 @@ def test_moving_a_slider_draws_a_new_figure(tmp_path):
     log = tmp_path / "jupyter.log"
     with serving(jupyter, "/api", log, tmp_path) as address, browsing() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.set_default_timeout(PATIENCE)
+        page.set_default_timeout(MILLISECONDS)
         page.goto(f"{address}/doc/tree/lesson.ipynb")
-        expect(page.get_by_text("(ipykernel) | Idle")).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_text("(ipykernel) | Idle")).to_be_visible()
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
 
         slider = page.get_by_role("slider").first
-        wait_for(lambda: seen_at_the_end(page, slider), PATIENCE / 1000, "the slider")
+        wait_for(lambda: seen_at_the_end(page, slider), "the slider")
         figure = page.locator(".widget-output img, .jupyter-widgets-output-area img").last
-        expect(figure).to_be_visible(timeout=PATIENCE)
+        expect(figure).to_be_visible()
         before, value = figure.get_attribute("src"), slider.get_attribute("aria-valuenow")
         slider.press("ArrowRight")
-        wait_for(lambda: slider.get_attribute("aria-valuenow") != value, 30, "the slider to move")
-        wait_for(lambda: figure.get_attribute("src") != before, 60, "a new figure")
+        wait_for(lambda: slider.get_attribute("aria-valuenow") != value, "the slider to move")
+        wait_for(lambda: figure.get_attribute("src") != before, "a new figure")
         assert page.locator("[data-mime-type='application/vnd.jupyter.stderr']").count() == 0

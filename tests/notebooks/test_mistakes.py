@@ -31,6 +31,7 @@ MISTAKES = (
     ),
     ("06", "lora", "forward", "lambda *a, scaling, **k: _right(*a, scaling=2 * scaling, **k)"),
     ("08", "lora", "update", "lambda A, B, scaling: _right(A, B, scaling**2)"),
+    ("09", "lora", "forward", "lambda *a, mask=None, **k: _right(*a[:6], **k)"),
 )
 
 

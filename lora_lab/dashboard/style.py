@@ -9,6 +9,7 @@ _ALWAYS = """
 @media (max-width: 640px) {.stMainBlockContainer {padding: 4.4rem 1rem 3rem}}
 [data-testid="stSidebarHeader"] {height: 2.6rem; padding-bottom: 0; margin-bottom: 0}
 [data-testid="stSidebarUserContent"] {padding-bottom: 2rem}
+a:focus-visible {outline: 2px solid currentColor !important; outline-offset: -2px}
 .stMainBlockContainer h1 {padding-top: .3rem}
 .st-key-header {gap: .9rem; margin-bottom: -.6rem}
 .st-key-scale {flex-wrap: nowrap}

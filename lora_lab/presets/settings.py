@@ -26,12 +26,12 @@ def rate_and_scale(size: PresetSize = "full") -> Configs:
 
     LoRA, r = 8 on query and value of the top two layers: four rates times three scales alpha / r.
     In all layers: two more rates at alpha / r = 2. Full fine-tuning at the rate that suits LoRA
-    (the classroom's grid has its own). Quick: two rates times two scales in the
-    top layer, 300 sentences.
+    (the classroom's grid has its own). Quick: two rates times two scales in the top layer, 300
+    sentences; small rate with large scale and large rate with small scale have one product.
     """
     base = _base(size)
     quick = size == "quick"
-    rates = (1e-3, 1e-2) if quick else (3e-4, 1e-3, 3e-3, 1e-2)
+    rates = (5e-4, 8e-3) if quick else (3e-4, 1e-3, 3e-3, 1e-2)
     scales = (0.5, 8.0) if quick else (0.5, 2.0, 8.0)
     layers = "top:1" if quick else "top:2"
     settings = {

@@ -169,6 +169,22 @@ def test_every_page_speaks_both_languages_and_remembers_it(server: tuple[str, Pa
     expect(page).not_to_have_url(re.compile("lang="))
 
 
+def test_the_keyboard_reaches_every_page_and_shows_where_it_is(
+    server: tuple[str, Path], page: Page
+):
+    open_page(page, f"{server[0]}{path(PAGES[0])}")
+    name = says(f"common.pages.{PAGES[-1]}")
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        focused = page.locator(":focus")
+        if focused.inner_text().strip() == name:
+            break
+    assert focused.evaluate("element => getComputedStyle(element).outlineStyle") == "solid"
+    page.keyboard.press("Enter")
+    title = page.get_by_role("heading", level=1)
+    expect(title).to_have_text(says(f"{PAGES[-1]}.title"))
+
+
 def test_a_browser_that_asks_for_chinese_gets_it(server: tuple[str, Path], browser: Browser):
     with visiting(browser, locale="zh-CN") as page:
         open_page(page, server[0])

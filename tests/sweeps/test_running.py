@@ -245,7 +245,7 @@ def test_a_killed_sweep_repeats_nothing_and_goes_on_in_the_middle(base, tmp_path
     sweep.send_signal(signal.SIGKILL)
     sweep.wait(10)
     wait_for(lambda: not jobs.is_under_way(second), 10, "the training process to end")
-    assert jobs.read(second).state == "interrupted" and not (tmp_path / "third").exists()
+    assert [jobs.read(tmp_path / n).state for n in ("second", "third")] == ["interrupted"] * 2
     written = (tmp_path / "first" / "result.json").stat().st_mtime_ns
     try:
         runs = run_in_queue(configs, tmp_path)

@@ -16,10 +16,10 @@ from lora_lab.adapt import LoraConfig
 from lora_lab.advice import PRESETS, advise, measured_grids
 from lora_lab.advice_question import AdviceError, Question
 from lora_lab.cli import build_parser
-from lora_lab.commands import _sweep_configs
 from lora_lab.machine_speed import Speed
 from lora_lab.runs import DataConfig, RunConfig
 from lora_lab.stored_grid import StoredGrid, grid_of
+from lora_lab.sweep_command import _configs
 
 from .made_runs import answers, lora, make_run
 
@@ -260,7 +260,7 @@ def test_outside_of_what_was_measured_it_refuses_and_says_how_to_measure(
     sweep, again = refused.value.commands
     assert sweep in str(refused.value) and again in str(refused.value)
     measured = parsed(sweep)
-    configs = _sweep_configs(measured)
+    configs = _configs(measured)
     assert {c.model for c in configs.values()} == {question.model}
     assert {c.data.train_size for c in configs.values()} == {question.train_size}
     assert len({c.train.seed for c in configs.values()}) >= 3

@@ -11,7 +11,7 @@ import pytest
 
 from lora_lab import advice, machine_speed
 from lora_lab.cli import build_parser, main
-from lora_lab.commands import _run_config
+from lora_lab.command_settings import run_config
 from lora_lab.machine_speed import Speed
 from lora_lab.runs import DataConfig
 from lora_lab.stored_grid import write_grid
@@ -70,7 +70,7 @@ def test_the_command_trains_what_was_advised(run, grid):
     _, out, _ = run("--train-size", "900", "--minutes", "5", "--grid", grid, "--json")
     found = json.loads(out)
     program, *words = shlex.split(found["command"])
-    config = _run_config(build_parser().parse_args(words))
+    config = run_config(build_parser().parse_args(words))
     assert program == "lora-lab" and config.data.train_size == 900
     advised = found["advised"]["config"]
     told = json.loads(json.dumps(config.as_dict()))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lora_lab.adapt import LoraConfig
 from lora_lab.advice import PRESETS
 from lora_lab.cli import build_parser
-from lora_lab.commands import _run_config
+from lora_lab.command_settings import run_config
 from lora_lab.presets import preset
 from lora_lab.recipe import configuration, train_command
 from lora_lab.results_table import runs_table
@@ -42,7 +42,7 @@ def row_of(run: Run):
 def trained_by(command: str) -> RunConfig:
     program, *words = shlex.split(command)
     assert program == "lora-lab" and words[0] == "train"
-    return plain(_run_config(build_parser().parse_args(words)))
+    return plain(run_config(build_parser().parse_args(words)))
 
 
 @pytest.mark.parametrize("name", PRESETS)

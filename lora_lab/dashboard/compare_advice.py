@@ -211,7 +211,7 @@ def _name(one: Measured) -> str:
     parts = [
         f"LoRA r={lora.rank}",
         f"alpha={wording.number(lora.alpha)}",
-        str(lora.target_modules).replace(",", " "),
+        wording.targets(lora.target_modules),
         wording.layers(lora.layers),
         t("compare.title.rate", rate=wording.number(train.learning_rate)),
         t("common.title.epoch") if train.epochs == 1

@@ -14,6 +14,7 @@ import torch
 from lora_lab import answer_store
 from lora_lab.adapt import LoraConfig, adapted_layers, apply_lora
 from lora_lab.batch_prediction import merged, predict_file
+from lora_lab.batches import tokenise
 from lora_lab.checkpoints import StorageError
 from lora_lab.data import DataError
 from lora_lab.models import LoadedModel, load_model
@@ -108,25 +109,16 @@ def test_one_kind_becomes_another_and_types_stay(loaded, tmp_path):
 
 
 def test_only_the_chunk_under_way_is_in_memory(loaded, table, tmp_path, monkeypatch):
-    sizes = []
-    whole = save(pd.concat([table] * 5), tmp_path / "in.csv")
-    monkeypatch.setattr(
-        "lora_lab.batch_prediction.tokenise",
-        lambda tokenizer, texts, n, own=answer_and_count(sizes): own(tokenizer, texts, n),
-    )
-    done = []
-    predict_file(loaded, whole, chunk_rows=7, finished=done.append)
-    assert max(sizes) <= 7 and done == [7, 14, 21, 28, 35, 40]
-
-
-def answer_and_count(sizes):
-    from lora_lab.batches import tokenise
+    sizes, done = [], []
 
     def counting(tokenizer, texts, max_length):
         sizes.append(len(texts))
         return tokenise(tokenizer, texts, max_length)
 
-    return counting
+    monkeypatch.setattr("lora_lab.batch_prediction.tokenise", counting)
+    whole = save(pd.concat([table] * 5), tmp_path / "in.csv")
+    predict_file(loaded, whole, chunk_rows=7, finished=done.append)
+    assert max(sizes) <= 7 and done == [7, 14, 21, 28, 35, 40]
 
 
 def test_the_model_is_left_as_it_was(loaded, table, tmp_path):

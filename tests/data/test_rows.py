@@ -1,4 +1,4 @@
-"""What is written comes back row by row, whatever stands in it and however it is cut into chunks."""
+"""What is written comes back row by row, whatever stands in it, in chunks of any size."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def drift_rule(
     one_in: float = 100.0,
     seed: int = 0,
     paths: int = 1000,
-    days: int = 400,
+    days: int = 300,
 ) -> DriftRule:
     """A cumulative sum with on average one false alarm in ``one_in`` days, found by simulation.
 
@@ -95,8 +95,8 @@ def drift_rule(
     )
     sentences = random.choice(np.asarray(sizes), (paths, days))
     steps = probe.steps(sentences, random.binomial(sentences, shares))
-    low, high = 0.0, float(np.maximum(steps, 0).sum(axis=1).max()) + 1.0
-    for _ in range(40):  # bisection: the higher the threshold, the fewer alarms
+    low, high = 0.0, float(probe.steps(np.max(sizes), np.max(sizes))) * days
+    for _ in range(25):  # bisection: the higher the threshold, the fewer alarms
         middle = (low + high) / 2
         rate = (_sums(steps, middle) > middle).mean()
         low, high = (middle, high) if rate > 1 / one_in else (low, middle)
@@ -104,8 +104,9 @@ def drift_rule(
 
 
 def _sums(steps: np.ndarray, threshold: float) -> np.ndarray:
-    sums, current = np.empty_like(steps, dtype=float), np.zeros(steps.shape[:-1])
-    for day in range(steps.shape[-1]):
-        current = np.maximum(0, np.where(current > threshold, 0, current) + steps[..., day])
-        sums[..., day] = current
-    return sums
+    by_day = np.ascontiguousarray(np.moveaxis(steps, -1, 0))  # one day of all streams at a time
+    sums, current = np.empty_like(by_day, dtype=float), np.zeros(by_day.shape[1:])
+    for day, step in enumerate(by_day):
+        current = np.maximum(0, current * (current <= threshold) + step)
+        sums[day] = current
+    return np.moveaxis(sums, 0, -1)

@@ -56,21 +56,23 @@ def watched_days(
         surges = np.array([day.surge for day in days])
         top.plot(np.array(dates)[surges], share[surges], "^", color=RED, ms=11, label="surge")
         sums = np.array([day.drift_sum for day in days])
-        bottom.plot(dates, sums, color=PURPLE)
-        bottom.axhline(watch.drift_rule.threshold, color=RED, ls="--", lw=1.5)
+        bottom.plot(dates, sums, color=PURPLE, label="sum")
+        bottom.axhline(watch.drift_rule.threshold, color=RED, ls="--", lw=1.5, label="threshold")
         drifts = np.array([day.drift for day in days])
         bottom.plot(np.array(dates)[drifts], sums[drifts], "s", color=RED, ms=8, label="drift")
         label(top, title, "", "share called negative")
         label(bottom, "Cumulative sum; an alarm sets it back", "date", "nats")
+        half_day = datetime.timedelta(hours=12)
         for axes in (top, bottom):
-            for (name, (first, last)), colour in zip(
-                (planted or {}).items(), (ORANGE, SKY, GREEN), strict=False
-            ):
-                day = datetime.timedelta(hours=12)
-                axes.axvspan(first - day, last + day, color=colour, alpha=0.25, label=name)
+            for number, (name, (first, last)) in enumerate((planted or {}).items()):
+                axes.axvspan(
+                    first - half_day, last + half_day,
+                    color=(ORANGE, SKY, GREEN)[number % 3], alpha=0.25,
+                    label=name if axes is top else None,
+                )  # fmt: skip
             _date_axis(axes)
+            axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
         top.set_ylim(0, 1)
-        top.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
         bottom.set_ylim(0, 1.15 * max(sums.max(), watch.drift_rule.threshold))
     return figure
 
@@ -144,7 +146,7 @@ def corrected_shares(
         value, low, high = np.array(corrected, dtype=float).T
         # A value cut off at 0 or 1 may lie outside its interval by a hair.
         bars = np.maximum([value - low, high - value], 0)
-        axes.plot(dates, truth, "D", color="black", ms=7, label="truth")
+        axes.plot(dates, truth, "D", color="black", ms=5, zorder=5, label="truth")
         axes.plot(dates, called, "s--", color=ORANGE, lw=1.5, label="called negative")
         axes.errorbar(
             dates, value, bars, fmt="o", color=BLUE, capsize=4, label="corrected, 95%", alpha=0.8

@@ -79,7 +79,8 @@ def pipeline_answers(folder: Path, batch_size: int) -> Answers:
     from transformers import pipeline
 
     model, tokenizer = peft_model(folder)
-    classify = pipeline("text-classification", model=model, tokenizer=tokenizer, top_k=None)
+    options = dict(tokenizer=tokenizer, top_k=None, device="cpu")  # as ours
+    classify = pipeline("text-classification", model=model, **options)
     names = list(model.config.label2id)
 
     def answers(texts: list[str]) -> Any:

@@ -5,6 +5,7 @@ and Parquet keep their types. Every row of the file is there, in order, blank on
 skips blank lines, which hold no object.
 """
 
+import codecs
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -31,6 +32,10 @@ def read_rows(path: Path, chunk_rows: int = 4096, encoding: str = "utf-8") -> It
         DataError: the file cannot be read, at once or where the trouble begins; or has no rows.
     """
     suffix = check_file(path, ROW_SUFFIXES)
+    try:
+        codecs.lookup(encoding)
+    except LookupError as error:
+        raise DataError(f"unknown encoding {encoding!r}; try 'utf-8' or 'cp1252'") from error
     if suffix == ".parquet":
         chunks = _parquet(path, chunk_rows)
     elif suffix in (".csv", ".tsv"):
@@ -48,8 +53,6 @@ def _explained(chunks: Iterator[list[Row]], path: Path, encoding: str) -> Iterat
         for chunk in filter(None, chunks):
             yield chunk
             read += len(chunk)
-    except LookupError as error:
-        raise DataError(f"unknown encoding {encoding!r}; try 'utf-8' or 'cp1252'") from error
     except UnicodeError as error:
         raise DataError(
             f"{path} is not {encoding}, somewhere after row {read}: {error}; save the file as "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
@@ -23,8 +24,10 @@ from lora_lab.plots.style import (
     figure_of,
     label,
 )
-from lora_lab.surges import SurgeRule
-from lora_lab.watching import Watch
+
+if TYPE_CHECKING:
+    from lora_lab.surges import SurgeRule
+    from lora_lab.watching import Watch
 
 LINE_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, RED, GREY)
 MARKERS = ("o", "s", "^", "D", "v", "X")

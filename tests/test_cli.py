@@ -103,12 +103,13 @@ def test_predict_answers_a_file(run, trained, tmp_path, place):
     assert status == 0 and json.loads(text)["empty"] == 1
 
 
-def test_watch_raises_an_alarm_on_the_day_that_is_different(run, trained, tmp_path):
-    """Against what the model itself says about the two kinds of sentences."""
-    good, bad = "the plot was superb", "the plot was dull"
-    labels = [json.loads(line)["label"] for line in run("predict", str(trained), good, bad,
-                                                        "--json")[1].splitlines()]  # fmt: skip
-    assert labels == ["positive", "negative"], "the tiny model has learned its words"
+def test_watch_raises_an_alarm_on_the_day_that_is_different(run, trained, reviews_file, tmp_path):
+    """With one sentence that the model calls negative and one that it does not."""
+    out = tmp_path / "answers.jsonl"
+    run("predict", str(trained), "--file", str(reviews_file), "--output", str(out))
+    answers = [json.loads(line) for line in out.read_text().splitlines()]
+    said = {answer["predicted_label"]: answer["text"] for answer in answers}
+    good, bad = said["positive"], said["negative"]
     lines = ["date,text"]
     for day in range(1, 29):
         texts = [bad] * 25 if day == 27 else [bad, good, good, good, good] * 5

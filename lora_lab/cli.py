@@ -125,6 +125,28 @@ def build_parser() -> argparse.ArgumentParser:
     )
     predict.add_argument("folder", type=Path, help="folder of a finished run, or of an adapter")
     predict.add_argument("text", nargs="*", help="sentences; without any, lines of standard input")
+    _file_flags(predict, required=False)
+    predict.add_argument(
+        "--output", type=Path, help="(default: NAME.predicted.KIND beside the file)"
+    )
+    predict.add_argument("--force", action="store_true", help="replace an output that exists")
+    predict.add_argument(
+        "--resume", action="store_true", help="go on with the answers of an interrupted command"
+    )
+
+    watch = command(
+        "watch", commands.watch, "Raise an alarm when a file's days grow negative.", _json_flag
+    )
+    watch.add_argument("folder", type=Path, help="folder of a finished run, or of an adapter")
+    _file_flags(watch, required=True)
+    watch.add_argument("--date-column", default="date", help="dates such as 2024-02-29")
+    watch.add_argument("--negative", default="negative", help="the class to count")
+    watch.add_argument(
+        "--reference-days", type=int, default=30, help="first days, taken for normal (default: 30)"
+    )
+    watch.add_argument(
+        "--one-in", type=float, default=100.0, help="days to a false alarm (default: 100)"
+    )
 
     count = command(
         "count", commands.count, "Count parameters and memory exactly.", _lora_flags, _json_flag
@@ -152,6 +174,18 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _json_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _file_flags(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    group = parser.add_argument_group("file")
+    group.add_argument(
+        "--file",
+        type=Path,
+        required=required,
+        help="CSV, TSV, JSONL or Parquet, or .txt with one text on each line",
+    )
+    group.add_argument("--text-column", default="text")
+    group.add_argument("--encoding", default="utf-8", help="of CSV, TSV, JSONL and text files")
 
 
 def _data_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:

@@ -156,23 +156,31 @@ def evaluate(options: Namespace) -> None:
 
 
 def predict(options: Namespace) -> None:
-    from lora_lab.adapter_files import CONFIG_FILE, load_adapted_model
+    from lora_lab.file_commands import predict_file, trained
     from lora_lab.prediction import predict_probabilities
-    from lora_lab.runs import load_trained
 
+    if options.file:
+        predict_file(options)
+        return
     texts = options.text or [line.rstrip("\n") for line in sys.stdin if line.strip()]
     if not texts:
         raise ValueError("No text given. Put sentences in quotes, or one a line on standard input.")
-    is_adapter = (options.folder / CONFIG_FILE).exists()
-    loaded = load_adapted_model(options.folder) if is_adapter else load_trained(options.folder)
+    loaded, max_length = trained(options.folder)
     names = [loaded.model.config.id2label[i] for i in range(loaded.model.config.num_labels)]
-    for text, row in zip(texts, predict_probabilities(*loaded, texts), strict=True):
+    answers = predict_probabilities(*loaded, texts, max_length=max_length)
+    for text, row in zip(texts, answers, strict=True):
         best = int(row.argmax())
         if options.json:
             p = {name: round(float(value), 6) for name, value in zip(names, row, strict=True)}
             print(json.dumps({"text": text, "label": names[best], "probabilities": p}))
         else:
             print(f"{names[best]:10} {row[best]:.3f}  {text}")
+
+
+def watch(options: Namespace) -> None:
+    from lora_lab.file_commands import watch
+
+    watch(options)
 
 
 def count(options: Namespace) -> None:

@@ -82,6 +82,52 @@ def test_predict_reads_words_or_lines(run, trained, monkeypatch, place):
     assert status == 0 and len(out.splitlines()) == 2
 
 
+@pytest.mark.parametrize("place", ["", "adapter"])
+def test_predict_answers_a_file(run, trained, tmp_path, place):
+    source, out = tmp_path / "in.csv", tmp_path / "out.jsonl"
+    source.write_text("day,said\n1,the plot was superb\n2,\n3,the cast was dull\n")
+    words = ["predict", str(trained / place), "--file", str(source), "--output", str(out)]
+    status, _, err = run(*words)
+    assert status == 2 and "there are: day, said" in err and not out.exists()
+    status, text, _ = run(*words, "--text-column", "said")
+    assert status == 0 and "3 rows" in text and "1 of them have no text" in text
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    _, single, _ = run("predict", str(trained / place), "the cast was dull", "--json")
+    assert [row["day"] for row in rows] == ["1", "2", "3"] and rows[1]["predicted_label"] is None
+    assert rows[2]["predicted_label"] == json.loads(single)["label"]
+    assert rows[2]["probability_negative"] == pytest.approx(
+        json.loads(single)["probabilities"]["negative"], abs=2e-6
+    )
+    status, _, err = run(*words, "--text-column", "said")
+    assert status == 2 and "--force" in err
+    status, text, _ = run(*words, "--text-column", "said", "--force", "--json")
+    assert status == 0 and json.loads(text)["empty"] == 1
+
+
+def test_watch_raises_an_alarm_on_the_day_that_is_different(run, trained, reviews_file, tmp_path):
+    """With one sentence that the model calls negative and one that it does not."""
+    out = tmp_path / "answers.jsonl"
+    run("predict", str(trained), "--file", str(reviews_file), "--output", str(out))
+    answers = [json.loads(line) for line in out.read_text().splitlines()]
+    said = {answer["predicted_label"]: answer["text"] for answer in answers}
+    good, bad = said["positive"], said["negative"]
+    lines = ["date,text"]
+    for day in range(1, 29):
+        texts = [bad] * 25 if day == 27 else [bad, good, good, good, good] * 5
+        lines += [f"2024-02-{day:02},{text}" for text in texts]
+    (tmp_path / "in.csv").write_text("\n".join(lines))
+    words = ["watch", str(trained), "--file", str(tmp_path / "in.csv"), "--reference-days", "20"]
+    status, out, _ = run(*words, "--json")
+    surges = {day["date"] for day in json.loads(out)["days"] if day["surge"]}
+    assert status == 0 and surges == {"2024-02-27"}
+    status, out, _ = run(*words)
+    assert status == 0 and [line for line in out.splitlines() if "SURGE" in line][0].startswith(
+        "2024-02-27"
+    )
+    status, _, err = run(*words[:-1], "28")
+    assert status == 2 and "28 days" in err
+
+
 def test_train_resumes_and_never_overwrites(run, trained, reviews_file, tiny_folder):
     words = ("train", "--folder", str(trained), "--data", str(reviews_file))
     status, _, err = run(*words, "--model", str(tiny_folder))
@@ -118,6 +164,9 @@ def test_train_takes_all_settings_from_a_file(run, trained, tmp_path):
         (["train", "--resume"], "--folder"),
         (["train", "--config", "no-such.json"], "no-such.json"),
         (["predict", "no-such-run", "text"], "no-such-run"),
+        (["predict", "no-such-run", "--file", "in.csv"], "no-such-run"),
+        (["predict", "no-such-run", "text", "--file", "in.csv"], "not both"),
+        (["watch", "no-such-run", "--file", "in.csv"], "no-such-run"),
         (["evaluate", "no-such-run"], "no-such-run"),
         (["demo", "--methods", "head,magic"], "magic"),
         (["sweep", "--ranks", "1,x"], "--ranks is '1,x'"),

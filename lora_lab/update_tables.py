@@ -24,7 +24,7 @@ from lora_lab.derivations.low_rank import effective_rank, subspace_similarities
 from lora_lab.evaluation import evaluate_predictions
 from lora_lab.prefix_cache import PrefixCache
 from lora_lab.rescoring import Rescorer, halvings
-from lora_lab.results_table import as_table, pack
+from lora_lab.results_table import as_table, pack, unpack
 from lora_lab.runs import Run, load_trained
 from lora_lab.spectra import Space, Update, read_updates, relation
 
@@ -97,6 +97,15 @@ class UpdateTables:
         i, j = counts(ranks[first]), counts(ranks[second])
         return pd.DataFrame(numbers(row["phi"]).reshape(len(i), len(j)), i, j)
 
+    def right(self, run: str, rank: int) -> np.ndarray:
+        """(N,) booleans: which test sentences the run got right, its updates cut to ``rank``.
+
+        Raises:
+            KeyError: no such run, or it was not cut to this rank.
+        """
+        row = _only(self.truncated, run=run, rank=rank)
+        return unpack(row["right"], row["examples"])
+
 
 def update_tables(runs: Sequence[Run], cache: PrefixCache | None = None) -> UpdateTables:
     """Look into finished LoRA runs: spectra, pairs, and what is left when updates are cut.
@@ -156,7 +165,7 @@ def _text(values: Iterable[float], form: str) -> str:
     return " ".join(format(float(value), form) for value in values)
 
 
-def _only(table: pd.DataFrame, **values: str) -> pd.Series:
+def _only(table: pd.DataFrame, **values: str | int) -> pd.Series:
     found = table[np.logical_and.reduce([table[name] == value for name, value in values.items()])]
     if len(found) != 1:
         raise KeyError(f"{len(found)} rows have {values}; exactly one should.")

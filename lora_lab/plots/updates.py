@@ -24,7 +24,41 @@ from lora_lab.plots.style import (
 )
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
+DASHES = ("--", ":", "-.")
 PALETTE = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED)
+
+
+def update_spectra(
+    groups: Mapping[str, Sequence[np.ndarray]], base: np.ndarray, title: str
+) -> Figure:
+    """Singular values of updates beside those of the base weight, and the energy they hold.
+
+    Args:
+        groups: for each rank the spectra of its runs, all in one colour.
+        base: singular values of W.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure, (left, right) = figure_of(11, 4.8, columns=2)
+        label(left, "Singular values", "number i (logarithmic)", "σᵢ (logarithmic)")
+        label(right, "Energy kept (dotted: 90%)", "rank k (logarithmic)", "share of the energy")
+        for number, (name, spectra) in enumerate({"the base weight W": [base], **groups}.items()):
+            style = dict(
+                color=(GREY, *PALETTE)[number], marker=(",", *MARKERS)[number], ms=5, lw=1.5
+            )
+            for run, sigma in enumerate(spectra):
+                count = np.arange(1, len(sigma) + 1)
+                name_once = name if run == 0 else None
+                left.plot(count, np.where(sigma > 0, sigma, np.nan), **style)
+                energy = np.square(sigma).cumsum() / np.square(sigma).sum()
+                right.plot(count, energy, label=name_once, **style)
+        for axes in (left, right):
+            axes.set_xscale("log")
+        left.set_yscale("log")
+        right.set_ylim(0, 1.03)
+        right.axhline(0.9, color=GREY, ls=":", lw=1.5)
+        right.legend(frameon=False, loc="lower right")
+        figure.suptitle(title, x=0.01, ha="left", fontsize=14)
+    return figure
 
 
 def similarity_grids(
@@ -60,15 +94,14 @@ def over_matrices(
     *,
     title: str,
     y: str,
-    level: float | None = None,
-    level_name: str = "",
+    levels: Mapping[str, float] | None = None,
     log: bool = False,
 ) -> Figure:
     """Dots for each matrix, along the network from bottom to top; several groups side by side.
 
     Args:
         groups: for each group the values in every matrix, one for each run (or pair of runs).
-        level: a dashed line with this name.
+        levels: dashed lines with their names.
     """
     with matplotlib.rc_context(STYLE):
         figure, axes = figure_of(11, 4.8)
@@ -89,8 +122,8 @@ def over_matrices(
         axes.tick_params(axis="x", rotation=45)
         if log:
             axes.set_yscale("log")
-        if level is not None:
-            axes.axhline(level, color=GREY, ls="--", lw=1.5, label=level_name)
+        for number, (name, value) in enumerate((levels or {}).items()):
+            axes.axhline(value, color=GREY, ls=DASHES[number % len(DASHES)], lw=1.5, label=name)
         axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
 

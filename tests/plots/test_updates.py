@@ -8,7 +8,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from lora_lab.plots.style import BLUE, ORANGE
-from lora_lab.plots.updates import over_matrices, similarity_grids, word_effects
+from lora_lab.plots.updates import over_matrices, similarity_grids, update_spectra, word_effects
 
 LAYERS = [f"{layer} {kind}" for layer in range(1, 7) for kind in ("query", "value")]
 COUNTS = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64]
@@ -41,13 +41,29 @@ def words():
     return word_effects(["a", "superb", "film"], effects, "Which words mattered?")
 
 
+def spectra():
+    values = np.random.default_rng(0).random(64)
+    runs = {"rank 8": [np.array([2.0, 1.0, 0.5, 0.0])] * 3, "rank 64": [np.sort(values)[::-1]]}
+    return update_spectra(runs, np.linspace(9, 0.1, 384), "The query matrix of layer 6")
+
+
 FIGURES = {
+    "spectra": spectra,
     "similarity": grids,
     "over matrices": dots,
-    "over matrices, with a level": lambda: dots(level=1.0, level_name="random", log=True),
+    "over matrices, with a level": lambda: dots(levels={"random": 1.0, "other": 2.0}, log=True),
     "words": words,
     "a word": lambda: word_effects(["superb"], {"LoRA": [0.0]}, "One word"),
 }
+
+
+def test_energy_is_the_share_of_the_squares_up_to_there():
+    left, right = spectra().axes
+    base, first = right.lines[:2]
+    np.testing.assert_allclose(first.get_ydata(), np.array([4, 5, 5.25, 5.25]) / 5.25)
+    assert base.get_ydata()[-1] == pytest.approx(1) and len(base.get_xdata()) == 384
+    np.testing.assert_array_equal(left.lines[1].get_ydata(), [2, 1, 0.5, np.nan])
+    assert len(left.lines) == 1 + 3 + 1
 
 
 def test_grids_share_one_scale_and_name_their_counts():

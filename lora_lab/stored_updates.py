@@ -79,17 +79,20 @@ def _table(text: str, columns: dict[str, str]) -> pd.DataFrame:
 
 def _check(tables: UpdateTables) -> None:
     ranks = dict(zip(tables.matrices["run"], tables.matrices["rank"], strict=True))
+    pairs = tables.similarity
+    named = {*pairs["first"], *pairs["second"], *tables.truncated["run"]}
+    if unknown := named - ranks.keys():
+        raise ValueError(f"there are no spectra of {', '.join(sorted(unknown))}")
     for row in tables.matrices.itertuples():
         values = numbers(row.singular_values)
         fits = len(values) == row.rank and np.isclose(np.linalg.norm(values), row.norm, rtol=1e-2)
         if not fits or (np.diff(values) > 0).any():
             raise ValueError(f"the singular values of {row.matrix} in {row.run} do not fit")
-    for row in tables.similarity.itertuples():
+    for row in pairs.itertuples():
         phi = numbers(row.phi)
         cells = len(counts(ranks[row.first])) * len(counts(ranks[row.second]))
         if len(phi) != cells or not ((phi >= 0) & (phi <= 1)).all():
             raise ValueError(f"phi of {row.first} and {row.second} in {row.matrix} does not fit")
     for row in tables.truncated.itertuples():
-        right = unpack(row.right, row.examples)
-        if row.run not in ranks or not np.isclose(right.mean(), row.accuracy, atol=1e-4):
+        if not np.isclose(unpack(row.right, row.examples).mean(), row.accuracy, atol=1e-4):
             raise ValueError(f"the answers of {row.run} cut to rank {row.rank} do not fit")

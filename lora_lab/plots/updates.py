@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from lora_lab.plots.style import (
     BLUE,
@@ -53,6 +54,9 @@ def update_spectra(
                 right.plot(count, energy, label=name_once, **style)
         for axes in (left, right):
             axes.set_xscale("log")
+            counts = [1, 4, 16, 64, 256]
+            axes.set_xticks(counts, map(str, counts))
+            axes.set_xticks([], minor=True)
         left.set_yscale("log")
         right.set_ylim(0, 1.03)
         right.axhline(0.9, color=GREY, ls=":", lw=1.5)
@@ -122,6 +126,8 @@ def over_matrices(
         axes.tick_params(axis="x", rotation=45)
         if log:
             axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(2))
+            axes.yaxis.set_major_formatter("{x:g}")
         for number, (name, value) in enumerate((levels or {}).items()):
             axes.axhline(value, color=GREY, ls=DASHES[number % len(DASHES)], lw=1.5, label=name)
         axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))

@@ -188,6 +188,16 @@ def test_values_that_do_not_fit_together_are_told(stored, name, column, wrong, s
         read_stored_updates(stored)
 
 
+def test_a_spectrum_in_the_wrong_order_is_told(stored):
+    file = stored / "matrices.csv"
+    frame = pd.read_csv(file)
+    values = frame.loc[0, "singular_values"].split()
+    frame.loc[0, "singular_values"] = " ".join(reversed(values))  # of the same norm
+    frame.to_csv(file, index=False)
+    with pytest.raises(GridError, match="singular values"):
+        read_stored_updates(stored)
+
+
 def test_an_empty_table_is_told(stored):
     file = stored / "truncated.csv"
     file.write_text(file.read_text().splitlines()[0] + "\n")

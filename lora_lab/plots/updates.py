@@ -60,7 +60,7 @@ def update_spectra(
         left.set_yscale("log")
         right.set_ylim(0, 1.03)
         right.axhline(0.9, color=GREY, ls=":", lw=1.5)
-        right.legend(frameon=False, loc="lower right")
+        right.legend(frameon=False, loc="center left")
         figure.suptitle(title, x=0.01, ha="left", fontsize=14)
     return figure
 

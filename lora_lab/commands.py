@@ -56,7 +56,7 @@ def train(options: Namespace) -> None:
 
 
 def rescore(options: Namespace) -> None:
-    from lora_lab.rescoring import Rescorer
+    from lora_lab.rescoring import Rescorer, halvings
     from lora_lab.runs import load_trained, read_run, shared_cache
 
     run = read_run(options.folder)
@@ -77,8 +77,7 @@ def rescore(options: Namespace) -> None:
         cache=shared_cache(),
     )
     trained = run.config.lora.rank
-    halvings = [0] + [2**i for i in range(trained.bit_length()) if 2**i < trained] + [trained]
-    ranks = whole_numbers("--ranks", options.ranks) if options.ranks else halvings
+    ranks = whole_numbers("--ranks", options.ranks) if options.ranks else halvings(trained)
     scores = {rank: rescorer.score(rank=rank, alpha=options.alpha) for rank in ranks}
     if options.json:
         print(json.dumps({rank: score.as_dict() for rank, score in scores.items()}))

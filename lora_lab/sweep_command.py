@@ -90,6 +90,7 @@ def _configs(options: Namespace) -> dict[str, RunConfig]:
 
 
 def _grid(options: Namespace, configs: Mapping[str, RunConfig], folder: Path) -> int:
+    from lora_lab.presets import ALSO_STORED
     from lora_lab.stored_grid import write_grid
     from lora_lab.sweeps import run_in_queue, write_tables
 
@@ -100,6 +101,8 @@ def _grid(options: Namespace, configs: Mapping[str, RunConfig], folder: Path) ->
     failed = _failed(runs)
     if options.export and not failed:
         write_grid(list(runs.values()), options.export, shlex.join(["lora-lab", *options.words]))
+        if also := ALSO_STORED.get(options.preset):
+            also(list(runs.values()), options.export)
     if options.json:
         print(json.dumps({name: _facts(run) for name, run in runs.items()}))
     else:

@@ -8,9 +8,13 @@ import shlex
 
 import pytest
 
+from lora_lab import presets
 from lora_lab.cli import main
-from lora_lab.runs import read_run
+from lora_lab.runs import DataConfig, RunConfig, read_run
 from lora_lab.stored_grid import read_grid
+from lora_lab.stored_updates import read_stored_updates
+from lora_lab.sweeps import grid
+from lora_lab.training import TrainConfig
 
 
 @pytest.fixture
@@ -259,6 +263,21 @@ def test_train_takes_every_setting_of_a_run(run, tiny_folder, reviews_file, tmp_
     assert (data.noise, data.noise_share, data.seed) == ("flipped", 0.25, 3)
     assert (train.keep, train.validate_every) == ("last", 2) and not found.config.pretrained
     assert len(found.result["history"]) == 1 and found.result["best_epoch"] == 2
+
+
+def test_the_preset_inside_also_stores_what_its_updates_look_like(
+    run, tiny_folder, reviews_file, tmp_path, monkeypatch
+):
+    data = DataConfig(str(reviews_file))
+    base = RunConfig(model=str(tiny_folder), data=data, train=TrainConfig(epochs=1))
+    configs = grid(base, ranks=(1, 2))
+    monkeypatch.setitem(presets.PRESETS, "inside", lambda size: configs)
+    words = ["sweep", "--preset", "inside", "--at-once", "1", "--folder", str(tmp_path / "runs")]
+    assert run(*words, "--export", str(tmp_path / "stored"))[0] == 0
+    tables = read_stored_updates(tmp_path / "stored")
+    assert (
+        set(tables.matrices["run"]) == set(configs) == set(read_grid(tmp_path / "stored").runs.id)
+    )
 
 
 def test_rescore_cuts_the_rank_down_to_nothing(run, trained):

@@ -36,6 +36,7 @@ MISTAKES = (
     ("09", "lora", "forward", "lambda *a, mask=None, **k: _right(*a[:6], **k)"),
     ("12", "surges", "_tail", "lambda N, X, n: _right(N, X + N // 50, n)"),
     ("12", "surges", "chance_of_any", "lambda rate, days: rate * days"),
+    ("10", "low_rank", "subspace_similarities", "lambda a, b: _right(a, b) ** 0.5"),
 )
 
 

@@ -17,7 +17,7 @@ from lora_lab.runs import LEARNING_RATES, RunConfig
 
 WORDS = "zero one two three four five six seven eight nine ten".split()
 SIZES = get_args(PresetSize)
-QUICK_SENTENCES, QUICK_RUNS = 600, 30
+QUICK_SENTENCES, QUICK_RUNS = 1000, 30
 
 
 def number(word: str) -> int:

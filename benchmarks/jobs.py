@@ -166,10 +166,11 @@ def _peft(job: Job, *, best: bool) -> dict[str, Any]:
 
 def ours_sweep(job: Job, ranks: list[int], layers: list[str]) -> dict[str, Any]:
     """All combinations over one new cache, two at once; everything from data to score counts."""
+    from lora_lab import jobs
     from lora_lab.adapt import LoraConfig
-    from lora_lab.prefix_cache import PrefixCache
+    from lora_lab.data import cache_folder
     from lora_lab.runs import DataConfig, RunConfig
-    from lora_lab.sweeps import grid, run_sweep
+    from lora_lab.sweeps import grid, run_in_queue
     from lora_lab.training import TrainConfig
 
     base = RunConfig(
@@ -183,10 +184,16 @@ def ours_sweep(job: Job, ranks: list[int], layers: list[str]) -> dict[str, Any]:
         ),
     )
     with tempfile.TemporaryDirectory() as folder:
-        cache = PrefixCache(Path(folder) / "activations")
+        for stored in cache_folder().iterdir():  # the data, but none of the activations
+            if stored.name != "activations":
+                (Path(folder) / stored.name).symlink_to(stored)
+        os.environ |= {"LORA_LAB_CACHE": folder, "LORA_LAB_AT_ONCE": "2"}
         started = time.perf_counter()
         configs = grid(base, ranks=ranks, layers=layers)
-        runs = run_sweep(configs, Path(folder) / "runs", cache=cache, at_once=2)
+        try:
+            runs = run_in_queue(configs, Path(folder) / "runs")
+        finally:
+            jobs.shut_down()
         seconds = time.perf_counter() - started
     accuracies = {name: run.test.accuracy for name, run in runs.items()}
     # Two processes at a time: an upper bound, since the largest two may not have met.

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import get_args
 
-from lora_lab import commands
-from lora_lab.choices import ALL_LINEAR, Method, Precision, PrefixChoice, Scaling, TwoSidedForm
+from lora_lab import commands, sweep_command
+from lora_lab.choices import (
+    ALL_LINEAR,
+    Keep,
+    LabelNoise,
+    Method,
+    Precision,
+    PrefixChoice,
+    PresetSize,
+    Scaling,
+    TwoSidedForm,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,35 +60,16 @@ def build_parser() -> argparse.ArgumentParser:
 
     train = command(
         "train", commands.train, "Train one method on one data set.",
-        _data_flags, _method_flags, _lora_flags, _train_flags, _json_flag,
+        _training_data_flags, _method_flags, _lora_flags, _train_flags, _json_flag,
     )  # fmt: skip
     train.add_argument("--folder", type=Path, help="run folder (default: a new one under runs/)")
     train.add_argument("--config", type=Path, help="all settings from a JSON file instead")
     train.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     train.add_argument("--tensorboard", action="store_true", help="also write TensorBoard events")
 
-    sweep = command(
-        "sweep", commands.sweep, "LoRA with every combination of ranks, layers and seeds.",
-        _data_flags, _lora_flags, _train_flags, _json_flag,
-    )  # fmt: skip
-    sweep.add_argument("--folder", type=Path, help="(default: a new one under runs/)")
-    _model_flag(sweep)
-    sweep.add_argument(
-        "--preset",
-        help="a named grid instead of any settings; 'classroom' is the one the dashboard shows",
-    )
-    sweep.add_argument(
-        "--export",
-        type=Path,
-        metavar="FOLDER",
-        help="also write runs.csv, epochs.csv and origin.json there, as the dashboard reads them",
-    )
-    sweep.add_argument("--ranks", default="", help="such as 1,2,4,8")
-    sweep.add_argument("--layer-choices", default="", help="such as 'top:1 top:2 all'")
-    sweep.add_argument("--seeds", default="", help="such as 0,1,2")
-    sweep.add_argument(
-        "--at-once", type=int, default=min(2, os.cpu_count() or 1),
-        help="runs at a time, sharing the cores (default here: %(default)s)",
+    command(
+        "sweep", sweep_command.sweep, "Many runs: every combination, a named grid, or a search.",
+        _training_data_flags, _method_flags, _lora_flags, _train_flags, _sweep_flags, _json_flag,
     )  # fmt: skip
 
     rescore = command(
@@ -92,6 +82,24 @@ def build_parser() -> argparse.ArgumentParser:
     rescore.add_argument("--ranks", help="such as 0,1,2,4 (default: 0, 1, 2, 4 ... to its rank)")
     rescore.add_argument("--alpha", type=float, help="in the place of the trained one")
     rescore.add_argument("--split", default="validation", help="default: validation")
+
+    advise = command(
+        "advise", commands.advise, "Suggest settings from measured grids, for a budget.", _json_flag
+    )  # fmt: skip
+    _model_flag(advise)
+    advise.add_argument("--data", default="movie-reviews", help="as for train")
+    advise.add_argument(
+        "--train-size", type=int, required=True, help="labelled sentences to learn from"
+    )
+    advise.add_argument(
+        "--minutes", type=float, required=True, help="for the training of one run here"
+    )
+    advise.add_argument("--parameters", type=int, help="most trainable parameters (default: any)")
+    advise.add_argument(
+        "--grid",
+        type=Path,
+        help="a grid of your own (sweep --export) instead of those that ship",
+    )
 
     stored = command(
         "cache", commands.cache, "Where frozen layers' activations are kept, and how many."
@@ -117,6 +125,28 @@ def build_parser() -> argparse.ArgumentParser:
     )
     predict.add_argument("folder", type=Path, help="folder of a finished run, or of an adapter")
     predict.add_argument("text", nargs="*", help="sentences; without any, lines of standard input")
+    _file_flags(predict, required=False)
+    predict.add_argument(
+        "--output", type=Path, help="(default: NAME.predicted.KIND beside the file)"
+    )
+    predict.add_argument("--force", action="store_true", help="replace an output that exists")
+    predict.add_argument(
+        "--resume", action="store_true", help="go on with the answers of an interrupted command"
+    )
+
+    watch = command(
+        "watch", commands.watch, "Raise an alarm when a file's days grow negative.", _json_flag
+    )
+    watch.add_argument("folder", type=Path, help="folder of a finished run, or of an adapter")
+    _file_flags(watch, required=True)
+    watch.add_argument("--date-column", default="date", help="dates such as 2024-02-29")
+    watch.add_argument("--negative", default="negative", help="the class to count")
+    watch.add_argument(
+        "--reference-days", type=int, default=30, help="first days, taken for normal (default: 30)"
+    )
+    watch.add_argument(
+        "--one-in", type=float, default=100.0, help="days to a false alarm (default: 100)"
+    )
 
     count = command(
         "count", commands.count, "Count parameters and memory exactly.", _lora_flags, _json_flag
@@ -146,7 +176,19 @@ def _json_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def _data_flags(parser: argparse.ArgumentParser) -> None:
+def _file_flags(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    group = parser.add_argument_group("file")
+    group.add_argument(
+        "--file",
+        type=Path,
+        required=required,
+        help="CSV, TSV, JSONL or Parquet, or .txt with one text on each line",
+    )
+    group.add_argument("--text-column", default="text")
+    group.add_argument("--encoding", default="utf-8", help="of CSV, TSV, JSONL and text files")
+
+
+def _data_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group = parser.add_argument_group("data")
     group.add_argument(
         "--data", default="movie-reviews", help="embedded name, file, folder or hub name"
@@ -155,12 +197,30 @@ def _data_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--train-size", type=int, help="use only so many training examples")
     group.add_argument("--text-column", default="text")
     group.add_argument("--label-column", default="label")
+    return group
+
+
+def _training_data_flags(parser: argparse.ArgumentParser) -> None:
+    group = _data_flags(parser)
+    group.add_argument(
+        "--noise", choices=get_args(LabelNoise), default="none", help="spoil training labels"
+    )
+    group.add_argument("--noise-share", type=float, default=0.0, help="of labels to flip, 0 to 1")
+    group.add_argument(
+        "--data-seed", type=int, default=0, help="draws the --train-size examples and the noise"
+    )
+    group.add_argument(
+        "--also-test", default="", help="embedded data to score as well, such as tweets,news"
+    )
 
 
 def _method_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", choices=get_args(Method), default="lora")
     _model_flag(parser)
     parser.add_argument("--form", choices=get_args(TwoSidedForm), default="low-rank")
+    parser.add_argument(
+        "--from-scratch", action="store_true", help="draw the model's weights at random"
+    )
 
 
 def _model_flag(parser: argparse.ArgumentParser) -> None:
@@ -177,6 +237,41 @@ def _lora_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--dropout", type=float, default=0.0)
 
 
+def _sweep_flags(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what varies", "Every combination is run.")
+    group.add_argument("--ranks", default="", help="such as 1,2,4,8; alpha follows")
+    group.add_argument("--alphas", default="", help="such as 8,16, in the place of following")
+    group.add_argument("--scales", default="", help="such as 0.5,2: alpha/r; or a range 0.5..8")
+    group.add_argument("--scalings", default="", help="'alpha/r alpha/sqrt(r)'")
+    group.add_argument("--layer-choices", default="", help="such as 'top:1 top:2 all'")
+    group.add_argument("--target-choices", default="", help="such as 'q,v all-linear'")
+    group.add_argument("--dropouts", default="", help="such as 0,0.1")
+    group.add_argument("--rates", default="", help="such as 3e-4,1e-3; or a range 1e-4..1e-2")
+    group.add_argument("--train-sizes", default="", help="such as 16,256,all")
+    group.add_argument("--methods", default="", help="such as lora,full,head, each at its own rate")
+    group.add_argument("--seeds", default="", help="such as 0,1,2; intervals need at least three")
+    group = parser.add_argument_group("instead of every combination")
+    group.add_argument("--preset", help="a grid with a name, such as classroom, without settings")
+    group.add_argument("--size", choices=get_args(PresetSize), help="of a preset (default: full)")
+    group.add_argument(
+        "--search", choices=("bayes", "random"), help="propose settings; ranges are for it"
+    )
+    group.add_argument("--trials", type=int, help="settings that a search tries (default: 20)")
+    group.add_argument(
+        "--storage", default="", metavar="URL",
+        help="a search's database, for many machines (default: study.db in its folder)",
+    )  # fmt: skip
+    group = parser.add_argument_group("how it runs")
+    group.add_argument(
+        "--folder", type=Path, help="the same folder again goes on (default: a new one in runs/)"
+    )
+    group.add_argument("--at-once", type=int, help="runs at a time (default: what suits the cores)")
+    group.add_argument(
+        "--export", type=Path, metavar="FOLDER",
+        help="also write runs.csv, epochs.csv, elsewhere.csv and origin.json there",
+    )  # fmt: skip
+
+
 def _train_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("training")
     group.add_argument("--epochs", type=int, default=3)
@@ -186,6 +281,13 @@ def _train_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--warmup", type=float, default=0.1)
     group.add_argument("--max-length", type=int, default=128)
     group.add_argument("--patience", type=int)
+    group.add_argument("--validate-every", type=int, default=1, help="epochs (default: 1)")
+    group.add_argument(
+        "--keep",
+        choices=get_args(Keep),
+        default="best",
+        help="which epoch's weights (default: best)",
+    )
     group.add_argument("--seed", type=int, default=0)
     group.add_argument(
         "--prefix",

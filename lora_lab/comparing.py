@@ -87,7 +87,9 @@ def interval_over_seeds(accuracies: Sequence[float], examples: int) -> Interval:
     return Interval(max(0.0, float(centre - half)), min(1.0, float(centre + half)))
 
 
-def paired_difference(first: np.ndarray, second: np.ndarray, *, comparisons: int = 1) -> Difference:
+def paired_difference(
+    first: np.ndarray, second: np.ndarray, *, comparisons: int = 1, matched: bool = False
+) -> Difference:
     """Compare two settings on the same sentences.
 
     One seed each: McNemar's exact test, a binomial test on the sentences that just one of the two
@@ -109,9 +111,13 @@ def paired_difference(first: np.ndarray, second: np.ndarray, *, comparisons: int
         comparisons: how many are made at once, this one among them. Each takes its part of the
             5% (Bonferroni): p is multiplied by their number and the interval is as much wider, so
             that all intervals together hold in 95 of 100 cases.
+        matched: row k of both sides shares its luck, for instance a seed that drew the same
+            training sentences for both. What it did to both cancels: seeds count by the variance
+            s^2 of their differences, with K - 1 degrees of freedom.
 
     Raises:
-        ValueError: no sentences, or not the same number of them; ``comparisons`` below 1.
+        ValueError: no sentences, or not the same number of them; ``comparisons`` below 1;
+            ``matched`` and not as many seeds on both sides.
     """
     if comparisons < 1:
         raise ValueError(f"comparisons is {comparisons}; this one counts, so it is at least 1.")
@@ -121,9 +127,16 @@ def paired_difference(first: np.ndarray, second: np.ndarray, *, comparisons: int
             f"{a.shape[1]} and {b.shape[1]} sentences: only answers to the same sentences, and at "
             "least one, can be compared."
         )
+    if matched and len(a) != len(b):
+        raise ValueError(f"{len(a)} and {len(b)} seeds cannot be matched one by one.")
     difference = a.mean(axis=0) - b.mean(axis=0)
     level = 1 - (1 - LEVEL) / comparisons
-    found = _mcnemar(difference, level) if len(a) == len(b) == 1 else _crossed(a, b, level)
+    if len(a) == len(b) == 1:
+        found = _mcnemar(difference, level)
+    elif matched:  # one side: the differences, against nothing
+        found = replace(_crossed(a - b, np.zeros_like(b[:1]), level), basis="seeds")
+    else:
+        found = _crossed(a, b, level)
     return replace(found, p_value=min(1.0, comparisons * found.p_value))
 
 

@@ -120,9 +120,39 @@ def as_table(rows: list[dict[str, Any]] | pd.DataFrame, columns: dict[str, str])
     Raises:
         ValueError, KeyError, TypeError: a column is missing, or a value is of another type.
     """
-    frame = pd.DataFrame(rows, columns=None if len(rows) else list(columns))[list(columns)]
+    names = list(columns)
+    frame = (
+        pd.DataFrame(columns=names) if isinstance(rows, list) and not rows else pd.DataFrame(rows)
+    )
+    frame = frame[names]
     empty = {name: "" for name, kind in columns.items() if kind == "str"}
     return frame.fillna(empty).astype(columns)
+
+
+def settings_of(config: RunConfig) -> dict[str, Any]:
+    """What a run is asked to be, as the columns of ``COLUMNS`` that do not need its result."""
+    adapter = {"lora": config.lora, "two-sided": config.two_sided}.get(config.method)
+    return dict(
+        method=config.method,
+        model=config.model,
+        pretrained=config.pretrained,
+        rank=adapter.rank if adapter else None,
+        alpha=config.lora.alpha if config.method == "lora" else None,
+        scale=config.lora.scale if config.method == "lora" else None,
+        scaling=config.lora.scaling if config.method == "lora" else "",
+        dropout=config.lora.dropout if config.method == "lora" else None,
+        frozen=config.method == "lora" and not config.lora.train_update,
+        layers=words(adapter.layers) if adapter else "",
+        targets=words(adapter.target_modules) if adapter else "",
+        rate=config.train.learning_rate,
+        decay=config.train.weight_decay,
+        epochs=config.train.epochs,
+        keep=config.train.keep,
+        data=config.data.name,
+        noise=config.data.noise,
+        flipped=config.data.noise_share,
+        seed=config.train.seed,
+    )
 
 
 def settings_table(runs: pd.DataFrame) -> pd.DataFrame:
@@ -178,33 +208,13 @@ def unpack(text: str, examples: int) -> np.ndarray:
 
 
 def _row(run: Run) -> dict[str, Any]:
-    config, result, test = run.config, run.result, run.test
-    adapter = {"lora": config.lora, "two-sided": config.two_sided}.get(config.method)
+    result, test = run.result, run.test
     answers = read_answers(run.folder)
     fits = answers is not None and int(answers.right.sum()) == test.correct
-    return dict(
+    return settings_of(run.config) | dict(
         id=run.id,
-        setting=_setting(config, result),
-        method=config.method,
-        model=config.model,
-        pretrained=config.pretrained,
-        rank=adapter.rank if adapter else None,
-        alpha=config.lora.alpha if config.method == "lora" else None,
-        scale=config.lora.scale if config.method == "lora" else None,
-        scaling=config.lora.scaling if config.method == "lora" else "",
-        dropout=config.lora.dropout if config.method == "lora" else None,
-        frozen=config.method == "lora" and not config.lora.train_update,
-        layers=_words(adapter.layers) if adapter else "",
-        targets=_words(adapter.target_modules) if adapter else "",
-        rate=config.train.learning_rate,
-        decay=config.train.weight_decay,
-        epochs=config.train.epochs,
-        keep=config.train.keep,
-        data=config.data.name,
+        setting=_setting(run.config, result),
         train=result["train_examples"],
-        noise=config.data.noise,
-        flipped=config.data.noise_share,
-        seed=config.train.seed,
         trainable=result["trainable"],
         seconds=result["seconds"],
         memory=result["peak_memory"],
@@ -250,6 +260,6 @@ def _setting_row(group: pd.DataFrame) -> dict[str, Any]:
     )
 
 
-def _words(value: str | tuple) -> str:
+def words(value: str | tuple) -> str:
     """A choice of layers or matrices as words: "top:2", "0 3 5", "q v"."""
     return value.replace(",", " ") if isinstance(value, str) else " ".join(map(str, value))

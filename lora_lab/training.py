@@ -358,7 +358,10 @@ def _is_best(history: list[dict[str, Any]]) -> bool:
 
 
 def _out_of_patience(progress: Progress, config: TrainConfig) -> bool:
-    return config.patience is not None and progress.epoch - progress.best_epoch >= config.patience
+    """Whether it is too long since the best epoch; one that was not validated decides nothing."""
+    if config.patience is None or not progress.history:
+        return False
+    return progress.history[-1]["epoch"] - progress.best_epoch >= config.patience
 
 
 def _finite(loss: float, step: int, config: TrainConfig) -> float:

@@ -20,7 +20,7 @@ def trained(
 ) -> np.ndarray:
     """(K, N) right answers: a sentence's difficulty, a seed's luck, and luck of its own."""
     luck = generator.normal(scale=spread, size=(seeds, 1))
-    return difficulty + luck + generator.normal(size=(seeds, len(difficulty))) > 0
+    return difficulty + luck + generator.normal(size=(seeds, difficulty.shape[-1])) > 0
 
 
 # ------------------------------------------------------------------ intervals
@@ -172,6 +172,43 @@ def test_with_sentences_in_plenty_only_the_seeds_count_as_in_welchs_t_test():
     bounds = referee.confidence_interval()
     assert found.p_value == pytest.approx(referee.pvalue, rel=0.02)
     assert (found.interval.low, found.interval.high) == pytest.approx(tuple(bounds), rel=0.02)
+
+
+def test_matched_seeds_in_plenty_of_sentences_are_the_paired_t_test():
+    place = np.random.default_rng(4).random(20_000)
+    accuracies = (0.6, 0.7, 0.8, 0.9), (0.57, 0.65, 0.78, 0.85)
+    first, second = (np.array([place < share for share in side]) for side in accuracies)
+    found = paired_difference(first, second, matched=True)
+    referee = ttest_rel(first.mean(axis=1), second.mean(axis=1))
+    assert found.p_value == pytest.approx(referee.pvalue, rel=0.1)
+    assert found.basis == "seeds"
+    assert found.value == paired_difference(first, second).value
+
+
+@pytest.mark.parametrize(("shared", "spread"), [(0.3, 0.0), (0.3, 0.1), (0.0, 0.3)])
+def test_matched_equals_are_told_apart_in_5_of_100_cases_at_most(shared, spread):
+    generator = np.random.default_rng(8)
+    repeats, measurable = 600, 0
+    for _ in range(repeats):
+        difficulty = generator.normal(1.2, 1, SENTENCES)
+        luck = generator.normal(scale=shared, size=(3, 1))
+        first, second = (trained(generator, 3, difficulty + luck, spread) for _ in range(2))
+        measurable += paired_difference(first, second, matched=True).measurable
+    assert measurable / repeats <= 0.06
+
+
+def test_luck_that_both_sides_share_cancels_when_they_are_matched():
+    generator = np.random.default_rng(9)
+    hard = generator.normal(1.0, 1, 2000) + np.array([[-0.8], [0.0], [0.9]])
+    better, worse = (trained(generator, 3, hard + gain, 0.0) for gain in (0.2, 0.0))
+    assert paired_difference(better, worse, matched=True).measurable
+    assert not paired_difference(better, worse).measurable
+
+
+def test_matching_needs_as_many_seeds_on_both_sides():
+    right = np.ones((3, 5), dtype=bool)
+    with pytest.raises(ValueError, match="3 and 2 seeds"):
+        paired_difference(right, right[:2], matched=True)
 
 
 def test_a_single_seed_on_one_side_is_said():

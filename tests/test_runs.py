@@ -12,9 +12,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_lab.adapt import LoraConfig, TwoSidedConfig
+from lora_lab.adapt import LoraConfig, TwoSidedConfig, adapted_layers
+from lora_lab.answers import read_answers
+from lora_lab.data import fetch, load_data
 from lora_lab.demo import run_demo
-from lora_lab.prediction import evaluate
+from lora_lab.prediction import evaluate, predict_probabilities
 from lora_lab.runs import (
     LEARNING_RATES,
     DataConfig,
@@ -26,6 +28,7 @@ from lora_lab.runs import (
     load_trained,
     new_run_folder,
     peak_memory,
+    prepare_model,
     read_run,
     with_learning_rate_for,
 )
@@ -60,6 +63,57 @@ def test_every_method_can_be_trained_and_loaded_again_with_its_score(
     again = evaluate(*load_trained(run.folder), reviews["test"])
     assert again.confusion == run.test.confusion
     assert again.loss == pytest.approx(run.test.loss, rel=1e-4)
+
+
+@pytest.mark.parametrize("method", ["lora", "head"])
+def test_a_run_from_scratch_can_be_loaded_again_with_its_answers(method, config, tmp_path):
+    run = execute(replace(config, method=method, pretrained=False), tmp_path / method)
+    model, tokenizer = load_trained(run.folder)
+    answers, data = read_answers(run.folder), run.config.data.load()
+    p = predict_probabilities(model, tokenizer, data["test"]["text"])
+    assert (p.argmax(axis=1) == answers.probabilities.argmax(axis=1)).all()
+    assert p == pytest.approx(answers.probabilities, abs=1e-5)
+
+
+def test_weights_from_scratch_are_those_of_the_seed_and_not_the_pretrained_ones(config, reviews):
+    def weights(seed: int, pretrained: bool) -> torch.Tensor:
+        drawn = replace(config, pretrained=pretrained, train=replace(config.train, seed=seed))
+        return prepare_model(drawn, reviews).model.bert.embeddings.word_embeddings.weight
+
+    assert torch.equal(weights(0, False), weights(0, False))
+    assert not torch.equal(weights(0, False), weights(1, False))
+    assert torch.equal(weights(0, True), weights(1, True))
+    assert not torch.equal(weights(0, False), weights(0, True))
+
+
+def test_an_update_that_does_not_learn_stays_as_it_was_drawn(config, reviews, tmp_path):
+    frozen = replace(config, lora=replace(config.lora, train_update=False))
+    before = prepare_model(frozen, reviews).model
+    after = load_trained(execute(frozen, tmp_path / "run").folder).model
+    drawn, kept = adapted_layers(before), adapted_layers(after)
+    assert drawn.keys() == kept.keys() and drawn
+    for name, layer in drawn.items():
+        assert layer.B.abs().sum() > 0, "with B = 0 there would be no update"
+        assert torch.equal(layer.A, kept[name].A)
+        assert torch.equal(layer.B, kept[name].B)
+    assert not torch.equal(before.classifier.weight, after.classifier.weight)
+
+
+def test_scores_elsewhere_are_those_of_the_trained_model(config, tmp_path):
+    fetch()
+    run = execute(replace(config, also_test=("news",)), tmp_path / "run")
+    stored = run.result["elsewhere"]["news"]
+    test = load_data("news")["test"]
+    by_hand = evaluate(*load_trained(run.folder), test)
+    assert [tuple(row) for row in stored["confusion"]] == list(by_hand.confusion)
+    assert stored["examples"] == len(test)
+    answers = read_answers(run.folder / "elsewhere" / "news")
+    assert answers.right.sum() == by_hand.correct
+
+
+def test_other_data_to_score_must_be_embedded(config):
+    with pytest.raises(ValueError, match="nws.*movie-reviews"):
+        replace(config, also_test=("nws",))
 
 
 def test_a_finished_run_says_with_what_it_was_made(finished, reviews):

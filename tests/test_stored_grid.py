@@ -45,9 +45,20 @@ def test_it_says_what_produced_it(stored):
 
 
 def test_it_names_every_set_of_test_sentences(runs, tmp_path):
-    other = make_run(tmp_path / "other", lora(seed=5), answers(0.8), sentences="f" * 16)
-    grid = write_grid([*runs, other], tmp_path / "grid", COMMAND)
+    right = answers(0.8, sentences=300)
+    other = make_run(tmp_path / "other", lora(seed=5), right, sentences="f" * 16)
+    write_grid([*runs, other], tmp_path / "grid", COMMAND)
+    grid = read_grid(tmp_path / "grid")
+    assert grid.origin["data"]["test"] == [400, 300]
     assert grid.origin["data"]["test_fingerprint"] == ["0123456789abcdef", "f" * 16]
+
+
+def test_runs_tested_on_different_sentences_can_be_one_grid(runs, tmp_path):
+    fewer = answers(0.7, sentences=150)
+    other = make_run(tmp_path / "other", lora(seed=5), fewer, sentences="f" * 16)
+    write_grid([*runs, other], tmp_path / "grid", COMMAND)
+    found = read_grid(tmp_path / "grid").runs
+    assert (right_answers(found[found["sentences"] == "f" * 16]) == fewer).all()
 
 
 def test_an_empty_grid_is_refused(tmp_path):

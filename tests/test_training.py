@@ -126,6 +126,55 @@ def test_early_stopping_waits_for_patience_and_no_longer(adapted, reviews, monke
     assert run.best_epoch == 2
 
 
+def test_an_epoch_that_is_not_validated_costs_no_patience(adapted, reviews, monkeypatch):
+    accuracies = iter([0.8, 0.7, 0.9])
+    real = training.evaluate_tokenised
+
+    def scripted(model, text, dataset, **reading):
+        return replace(real(model, text, dataset, **reading), accuracy=next(accuracies, 0.8))
+
+    monkeypatch.setattr(training, "evaluate_tokenised", scripted)
+    model, tokenizer = adapted()
+    config = replace(CONFIG, epochs=6, patience=1, validate_every=2)
+    run = train(model, tokenizer, reviews, config)
+    assert [h["epoch"] for h in run.history] == [2, 4] and run.best_epoch == 2
+
+
+@pytest.mark.parametrize(("every", "validated"), [(1, [1, 2, 3]), (2, [2, 3]), (5, [3])])
+def test_validation_comes_every_so_many_epochs_and_after_the_last(
+    every, validated, adapted, reviews
+):
+    model, tokenizer = adapted()
+    run = train(model, tokenizer, reviews, replace(CONFIG, validate_every=every))
+    assert [record["epoch"] for record in run.history] == validated
+
+
+def test_what_is_validated_changes_nothing_that_is_learnt(adapted, reviews):
+    kept = []
+    for every in (1, 3):
+        model, tokenizer = adapted()
+        train(model, tokenizer, reviews, replace(CONFIG, validate_every=every, keep="last"))
+        kept.append(trained_tensors(model))
+    assert_bitwise_equal(*kept)
+
+
+def test_the_last_epoch_can_be_kept_in_the_place_of_the_best(adapted, reviews, monkeypatch):
+    accuracies = iter([0.9, 0.8, 0.7])
+    real = training.evaluate_tokenised
+    after_epoch = []
+
+    def scripted(model, text, dataset, **reading):
+        after_epoch.append(trained_tensors(model))
+        return replace(real(model, text, dataset, **reading), accuracy=next(accuracies, 0.5))
+
+    monkeypatch.setattr(training, "evaluate_tokenised", scripted)
+    model, tokenizer = adapted()
+    run = train(model, tokenizer, reviews, replace(CONFIG, keep="last"))
+    assert run.best_epoch == 3
+    assert_bitwise_equal(trained_tensors(model), after_epoch[2])
+    assert any(not torch.equal(after_epoch[0][n], t) for n, t in after_epoch[2].items())
+
+
 def test_a_diverging_loss_stops_with_advice(adapted, reviews):
     model, tokenizer = adapted()
     with torch.no_grad():
@@ -169,6 +218,8 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_zero():
         dict(weight_decay=-0.1),
         dict(warmup=1.5),
         dict(patience=0),
+        dict(validate_every=0),
+        dict(keep="first"),
         dict(clip_norm=0),
         dict(seed=-1),
         dict(max_length=True),
@@ -266,6 +317,27 @@ def test_a_killed_run_resumes_to_the_same_weights(
     assert steps == sorted(set(steps)) and steps[0] == 1
     assert [e["epoch"] for e in read_metrics(metrics) if e["event"] == "epoch"] == [1, 2, 3]
     assert len(run.history) == 3
+
+
+def test_a_run_that_keeps_the_last_epoch_resumes_to_the_same_weights(adapted, reviews, tmp_path):
+    config = replace(CONFIG, keep="last", validate_every=2)
+    model, tokenizer = adapted()
+    whole = train(model, tokenizer, reviews, config)
+    uninterrupted = trained_tensors(model)
+
+    def stop_in_the_last_epoch(event):
+        if event["event"] == "step" and event["epoch"] == 3:
+            raise KeyboardInterrupt
+
+    model, tokenizer = adapted()
+    with pytest.raises(KeyboardInterrupt):
+        stopping = [stop_in_the_last_epoch]
+        train(model, tokenizer, reviews, config, folder=tmp_path, listeners=stopping)
+    model, tokenizer = adapted()
+    run = train(model, tokenizer, reviews, config, folder=tmp_path, resume=True)
+    assert_bitwise_equal(trained_tensors(model), uninterrupted)
+    assert [h["epoch"] for h in run.history] == [h["epoch"] for h in whole.history] == [2, 3]
+    assert run.best_epoch == 3
 
 
 def test_a_full_disk_ends_with_a_message_and_keeps_finished_epochs(

@@ -19,7 +19,7 @@ from lora_lab.dashboard.wording import percent
 
 #: Okabe and Ito's palette without its yellow, which white ground swallows, and without black.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-STEPS = ("rank", "alpha", "scale", "layers")  # quantities with a place for each value
+STEPS = ("rank", "alpha", "scale", "layers", "rate", "train")  # a place for each value
 COSTS = ("trainable", "seconds")  # a scale on which each power of ten is as long
 HEIGHT = 380
 
@@ -65,7 +65,7 @@ def accuracy_over(
     layers = [lines_across(across, line, (low + high) / 2, dark)]
     if front is not None:
         layers.append(_front(placed[front.loc[placed.index]], axis, y))
-    elif axis == "rank" or (axis == "alpha" and alpha_follows_rank(items)):
+    elif axis in ("rank", "train") or (axis == "alpha" and alpha_follows_rank(items)):
         middle = alt.Y("mean(test):Q", title=t("compare.chart.accuracy"))
         layers.append(
             base.mark_line(strokeWidth=1.5, opacity=0.5).encode(y=middle, detail="whose:N")

@@ -15,7 +15,7 @@ from lora_lab.dashboard.compare_words import points
 from lora_lab.dashboard.language import t
 from lora_lab.results_table import right_answers
 
-_NUMBERS = ("rank", "scale", "train")
+_NUMBERS = ("rank", "scale", "rate", "train")
 _WORDS = ("layers", "targets")  # ordered by how many parameters they train
 #: What makes a setting, but for alpha, which follows from rank and alpha / r.
 _MAKE = (
@@ -44,6 +44,8 @@ def show(runs: pd.DataFrame) -> None:
         return
     found.sort(key=lambda pair: (not pair[1].measurable, -abs(pair[1].value)))
     varied = compare_rows.varying(items, *_NUMBERS, *_WORDS, *unusual.COLUMNS)
+    if not compare_rows.rates_vary(items):
+        varied -= {"rate"}
     first, *others = (f"- {_sentence(*pair, varied)}" for pair in found)
     st.markdown(first)
     with st.expander(t("compare.effect.others", count=len(others))):

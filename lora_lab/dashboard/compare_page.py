@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -9,10 +10,12 @@ import pandas as pd
 import streamlit as st
 
 from lora_lab.dashboard import (
+    compare_advice,
     compare_charts,
     compare_curves,
     compare_effects,
     compare_filters,
+    compare_grids,
     compare_rows,
     export,
     form,
@@ -31,6 +34,7 @@ MOST_NAMED = 8  # more names in a sentence are not read
 SHEET = Sheet(
     "compare",
     (
+        compare_grids.SETTING,
         Choice(name="unit", default="settings", options=("settings", "runs")),
         Choice(name="whose", default="both", options=("both", *compare_rows.ORIGINS)),
         Text(name="test", longest=16),
@@ -44,16 +48,20 @@ SHEET = Sheet(
             options=(*compare_charts.STEPS, *compare_charts.COSTS),
         ),
         Names(name="chosen", most=MOST_CHOSEN),
+        *compare_advice.SETTINGS,
     ),
 )
 
 
 def show() -> None:
     state.open_page(SHEET)
-    rows = compare_rows.everything()
-    st.title(t("compare.title"), anchor=False)
+    with st.sidebar:
+        compare_grids.choose(SHEET)
+    grid = state.values()["grid"]
+    rows = compare_rows.everything(grid)
+    st.title(t(f"compare.grid.option.{grid}"), anchor=False)
     if rows.problem:
-        _no_grid(rows.problem)
+        _no_grid(rows.problem, grid)
     if rows.runs.empty:
         st.info(t("compare.empty"))
         return
@@ -69,6 +77,7 @@ def show() -> None:
     items = compare_rows.items(kept, state.values()["unit"])
     chosen, is_suggestion = _chosen(items, kept)
     _accuracy(items, chosen)
+    compare_advice.show(SHEET)
     st.header(t("compare.verdict.heading"), anchor=False)
     _choose(items, chosen, is_suggestion)
     _verdicts(items, chosen, kept)
@@ -79,14 +88,14 @@ def show() -> None:
         _origin(rows.origin)
 
 
-def _no_grid(problem: str) -> None:
+def _no_grid(problem: str, grid: str) -> None:
     st.warning(t("compare.no_grid", reason=wording.plain(problem)))
-    st.code("lora-lab sweep --preset classroom --export lora_lab/stored/classroom", language="bash")
+    st.code(f"lora-lab sweep --preset {grid} --export lora_lab/stored/{grid}", language="bash")
 
 
 def _accuracy(items: pd.DataFrame, chosen: list[str]) -> None:
-    form.one(SHEET, "axis")
     axis = state.values()["axis"]
+    form.one(_with_axes(items, axis), "axis")
     items = items.assign(series=compare_rows.series(items, axis))
     front = compare_rows.front(items, axis) if axis in compare_charts.COSTS else None
     dark = st.context.theme.type == "dark"
@@ -96,6 +105,15 @@ def _accuracy(items: pd.DataFrame, chosen: list[str]) -> None:
     st.html(compare_charts.legend(compare_charts.in_legend(placed["series"])))
     export.figure(draw(legend=True), f"accuracy-over-{axis}")
     st.caption(" ".join(_notes(items, placed, axis, front)))
+
+
+def _with_axes(items: pd.DataFrame, current: str) -> Sheet:
+    """The sheet without the axes that few experiments vary, where this one does not."""
+    varied = compare_rows.varying(items, "train") | {current}
+    varied |= {"rate"} if compare_rows.rates_vary(items) else set()
+    setting = SHEET["axis"]
+    shown = [axis for axis in setting.options if axis not in ("rate", "train") or axis in varied]
+    return Sheet(SHEET.name, (replace(setting, options=tuple(shown)),))
 
 
 def _notes(
@@ -199,14 +217,21 @@ def _origin(origin: dict[str, Any]) -> None:
                 minutes=round(origin["seconds"] / 60),
                 train=_listed(f"{size:,}" for size in data["train"]),
                 data=_listed(map(wording.data, data["names"])),
-                test=f"{data['test']:,}",
+                test=_listed(f"{size:,}" for size in _several(data["test"])),
                 fingerprint=_listed(data["fingerprints"]),
             )
         )
-        versions = _listed(f"{name} {value}" for name, value in made_with.items())
+        versions = _listed(
+            f"{name} {' / '.join(map(str, _several(value)))}" for name, value in made_with.items()
+        )
         st.markdown(t("compare.origin.made_with", versions=wording.plain(versions)))
         st.markdown(t("compare.origin.again"))
         st.code(origin["command"], language="bash", wrap_lines=True)
+
+
+def _several(value: Any) -> list[Any]:
+    """What is one value where all runs agree, and else a list of them."""
+    return value if isinstance(value, list) else [value]
 
 
 def _listed(values: Any) -> str:

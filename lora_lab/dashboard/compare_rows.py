@@ -17,7 +17,7 @@ from lora_lab.results_table import epochs_table, pareto_front, runs_table, setti
 from lora_lab.runs import Run
 from lora_lab.stored_grid import GridError, read_grid
 
-GRID = STORED / "classroom"
+CLASSROOM = "classroom"
 ORIGINS = SHIPPED, OWN = "shipped", "own"
 _MARK = "shipped."  # before the ids of shipped rows: no visitor's run is taken for one
 #: Columns that a visitor can narrow down, by the name of the filter.
@@ -35,19 +35,18 @@ class Rows:
     problem: str = ""
 
 
-def shipped() -> Rows:
-    """The runs of the grid that comes with the package."""
-    return _shipped(str(GRID))
+def shipped(grid: str = CLASSROOM) -> Rows:
+    """The runs of a grid that comes with the package, by the name of its preset."""
+    return _shipped(str(STORED / grid))
 
 
-def everything() -> Rows:
+def everything(grid: str = CLASSROOM) -> Rows:
     """Shipped runs first, then the visitor's own, newest first."""
-    found = folders.finished_runs()
-    own = _own(tuple(str(run.folder) for run in found), found)
-    grid = shipped()
-    runs = pd.concat([grid.runs, own.runs], ignore_index=True)
-    epochs = pd.concat([grid.epochs, own.epochs], ignore_index=True)
-    return Rows(runs, epochs, grid.origin, grid.problem)
+    mine = folders.finished_runs()
+    own, stored = _own(tuple(str(run.folder) for run in mine), mine), shipped(grid)
+    runs = pd.concat([stored.runs, own.runs], ignore_index=True)
+    epochs = pd.concat([stored.epochs, own.epochs], ignore_index=True)
+    return Rows(runs, epochs, stored.origin, stored.problem)
 
 
 def whose(ids: pd.Series) -> pd.Series:
@@ -132,7 +131,7 @@ def titles(items: pd.DataFrame) -> list[str]:
     """Names as short as they can be: what all have in common is left out."""
     vary = {"rank", *varying(items, "scale", "targets", "layers", "data", "train", "epochs")}
     vary |= varying(items, *unusual.COLUMNS) | ({"seed"} & set(items.columns))
-    if items.groupby("method")["rate"].nunique().gt(1).any():
+    if rates_vary(items):
         vary.add("rate")
     if whose(items["id"]).nunique() > 1:
         vary.add("whose")
@@ -148,10 +147,17 @@ def series(items: pd.DataFrame, axis: str) -> list[str]:
     """Which points of a chart belong together: what its axis does not tell."""
     if axis == "alpha" and alpha_follows_rank(items):
         axis = "rank"
+    rate = {"rate"} if rates_vary(items) else set()
     if axis in ("alpha", "scale"):
-        return _names(items, {"rank"})
-    vary = varying(items, "scale", "layers", "targets", "train", *unusual.COLUMNS) - {axis}
-    return _names(items, vary | {"rank"} if axis == "layers" else vary)
+        return _names(items, {"rank"} | rate)
+    vary = varying(items, "scale", "layers", "targets", "train", *unusual.COLUMNS) | rate
+    vary |= {"rank"} if axis in ("layers", "rate") else set()
+    return _names(items, vary - {axis})
+
+
+def rates_vary(items: pd.DataFrame) -> bool:
+    """Whether any method was tried at several learning rates: each has a usual one of its own."""
+    return items.groupby("method")["rate"].nunique().gt(1).any()
 
 
 def alpha_follows_rank(items: pd.DataFrame) -> bool:
@@ -187,7 +193,8 @@ def name(row: Any, say: Collection[str], usual_scale: float | None = None) -> st
     if "train" in say:
         parts.append(t("common.title.sentences", count=row.train))
     if "epochs" in say:
-        parts.append(t("compare.title.epochs", count=row.epochs))
+        one = row.epochs == 1
+        parts.append(t("common.title.epoch" if one else "compare.title.epochs", count=row.epochs))
     if "rate" in say:
         parts.append(t("compare.title.rate", rate=wording.number(row.rate)))
     parts += [text for column, text in unusual.of_row(row).items() if column in say]
@@ -198,7 +205,7 @@ def name(row: Any, say: Collection[str], usual_scale: float | None = None) -> st
     return t("common.comma").join(parts)
 
 
-@st.cache_resource(show_spinner=False, max_entries=4)
+@st.cache_resource(show_spinner=False, max_entries=12)
 def _shipped(folder: str) -> Rows:
     try:
         grid = read_grid(Path(folder))

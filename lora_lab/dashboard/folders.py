@@ -1,4 +1,8 @@
-"""What the pages read from disk: the folder of runs, and baselines on a run's data."""
+"""What the pages read from disk: the folder of runs, and baselines on a run's data.
+
+A folder in it that is no run itself may be a sweep's, with a run in each of its folders. Such a run
+is called SWEEP/RUN and comes after all others.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +31,15 @@ def runs_folder() -> Path:
 
 def find(run_id: str) -> Run | None:
     """The run of that name; None for a name that is not one of the folder's entries."""
-    runs = runs_folder()
-    if not run_id or not runs.is_dir() or run_id not in os.listdir(runs):
-        return None
+    folder = runs_folder()
+    # What a listing names lies in that folder: no name leads out of it.
+    for part in run_id.split("/", maxsplit=1):
+        if not part or not folder.is_dir() or part not in os.listdir(folder):
+            return None
+        folder /= part
     try:
-        return jobs.read(runs / run_id)
-    except RunError:
+        return _read(folder)
+    except (RunError, OSError):
         return None
 
 
@@ -48,7 +55,7 @@ def waiting() -> list[Run]:
 
 def finished_runs() -> list[Run]:
     """Finished runs with a test result, newest first."""
-    stamped = [(f, s) for f in sorted(_folders(), reverse=True) if (s := _result_written(f))]
+    stamped = [(f, s) for f in _folders() if (s := _result_written(f))]
     found = [_finished(folder, stamp) for folder, stamp in stamped]
     return [run for run in found if run and run.test]
 
@@ -139,7 +146,7 @@ class _Looked:
 
 def _looked() -> _Looked:
     """With a class's runs in the queue, to read them all for every visitor takes too long."""
-    stamps = sorted((folder.name, _changed(folder)) for folder in _folders())
+    stamps = sorted((str(folder), _changed(folder)) for folder in _folders())
     newest = max((stamp for _, stamp in stamps), default=0)
     if time.time_ns() - newest < CLOCK_TICK:  # the next change may get the same stamp
         return _look(runs_folder())
@@ -154,8 +161,7 @@ def _look_once(runs: str, stamps: int) -> _Looked:
 
 
 def _look(runs: Path) -> _Looked:
-    names = sorted((folder.name for folder in _folders()), reverse=True)[:NEWEST]
-    recent = [run for name in names if (run := _finished_or_not(runs / name))]
+    recent = [run for folder in _folders()[:NEWEST] if (run := _finished_or_not(folder))]
     queue = [run for run in jobs.waiting(runs) if run.state == "waiting"]
     return _Looked(recent, queue)
 
@@ -168,8 +174,36 @@ def _changed(folder: Path) -> int:
 
 
 def _folders() -> list[Path]:
-    runs = runs_folder()
-    return list(runs.iterdir()) if runs.is_dir() else []
+    """Whatever may be a run, the newest first; what is in a sweep's folder after the others."""
+    entries = _entries(runs_folder())
+    return entries + [inner for entry in entries if not _is_run(entry) for inner in _entries(entry)]
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted((entry for entry in folder.iterdir() if entry.is_dir()), reverse=True)
+    except OSError:
+        return []  # there is none yet, or it was deleted meanwhile
+
+
+def _is_run(folder: Path) -> bool:
+    return any((folder / name).exists() for name in ("wanted.json", "config.json"))
+
+
+class _SweepRun(Run):
+    @property
+    def id(self) -> str:
+        return f"{self.folder.parent.name}/{self.folder.name}"
+
+
+def _read(folder: Path) -> Run:
+    """A run under the name that the pages call it by.
+
+    Raises:
+        RunError: see ``jobs.read``.
+    """
+    run = jobs.read(folder)
+    return run if folder.parent == runs_folder() else _SweepRun(**vars(run))
 
 
 def _finished_or_not(folder: Path) -> Run | None:
@@ -177,7 +211,7 @@ def _finished_or_not(folder: Path) -> Run | None:
     if stamp and (run := _finished(folder, stamp)):
         return run
     try:
-        return jobs.read(folder)
+        return _read(folder)
     except RunError:
         return None
 
@@ -197,7 +231,7 @@ def _read_once(folder: str, written: float) -> Run:
         RunError: not finished; that is not remembered, because the queue gives a run up only a
             moment after its result is on disk.
     """
-    run = jobs.read(Path(folder))
+    run = _read(Path(folder))
     if run.state != "finished":
         raise RunError(f"The run in {folder} has not finished.")
     return run

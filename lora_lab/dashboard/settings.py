@@ -23,7 +23,9 @@ _MODEL = configuration(DEFAULT_MODEL)
 LAYERS: int = _MODEL.num_hidden_layers
 TARGETS: tuple[str, ...] = tuple(SHORT_NAMES[_MODEL.model_type])
 
-_RATES = tuple(float(f"{digit}e{power}") for power in range(-5, 0) for digit in (1, 2, 5)) + (1.0,)
+_RATES = tuple(float(f"{digit}e{power}") for power in range(-5, 0) for digit in (1, 2, 3, 5)) + (
+    1.0,
+)
 
 SHEET = Sheet(
     name="train",

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from lora_lab import jobs
+from lora_lab import jobs, pace
 from lora_lab.checkpoints import StorageError
 from lora_lab.counting import Count
 from lora_lab.dashboard import (
@@ -22,7 +22,6 @@ from lora_lab.dashboard import (
     language,
     live,
     model_picture,
-    pace,
     queue_view,
     results,
     settings,

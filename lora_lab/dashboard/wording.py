@@ -83,9 +83,9 @@ def layers(chosen: str | Sequence[int]) -> str:
     if not isinstance(chosen, str):
         chosen = " ".join(map(str, chosen))
     kind, _, count = chosen.partition(":")
-    if kind != "top":
+    if kind not in ("top", "bottom"):
         return t("common.title.layers", layers=chosen.replace(",", " "))
-    return t("common.title.top_layer" if count == "1" else "common.title.top_layers", count=count)
+    return t(f"common.title.{kind}_layer{'s' * (count != '1')}", count=count)
 
 
 def targets(chosen: str | Sequence[str]) -> str:

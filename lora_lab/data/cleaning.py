@@ -65,7 +65,7 @@ def clean(
     changed: Counter[str] = Counter()
 
     for column, given in (("label", label_column), ("text", text_column)):
-        missing = rows[column].map(_is_missing).astype(bool)
+        missing = rows[column].map(is_missing).astype(bool)
         if not missing.any():
             continue
         if on_missing == "error":
@@ -127,7 +127,8 @@ def _check_columns(frame: pd.DataFrame, text_column: str, label_column: str) -> 
         raise DataError(f"text_column and label_column are both {text_column!r}; name two columns")
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
+    """Whether a field holds nothing: None, NaN or blanks."""
     if isinstance(value, str):
         return not value.strip()
     return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
@@ -136,28 +137,37 @@ def _is_missing(value: Any) -> bool:
 def _clean_texts(
     texts: pd.Series, column: str, max_characters: int, changed: Counter[str]
 ) -> pd.Series:
-    def cleaned(row: Any, text: Any) -> str:
-        if not isinstance(text, str):
-            if not isinstance(text, Real):
-                raise DataError(
-                    f"row {row}: column {column!r} holds a {type(text).__name__}, expected text"
-                )
-            changed["number turned into text"] += 1
-            text = str(text)
-        if "\0" in text:
-            changed["NUL characters turned into spaces"] += 1
-            text = text.replace("\0", " ")
-        if any("\ud800" <= character <= "\udfff" for character in text):
-            raise DataError(
-                f"row {row}: the text holds half of a surrogate pair, which is no character; "
-                "save the file again as UTF-8 from its original"
-            )
-        if len(text) > max_characters:
-            changed[TRUNCATED] += 1
-            text = text[:max_characters]
-        return text
+    cleaned = [
+        clean_text(text, row, column, max_characters, changed) for row, text in texts.items()
+    ]
+    return pd.Series(cleaned, texts.index, dtype=object)
 
-    return pd.Series([cleaned(r, t) for r, t in texts.items()], texts.index, dtype=object)
+
+def clean_text(text: Any, row: Any, column: str, max_characters: int, changed: Counter[str]) -> str:
+    """One text as the models get it; what was changed is counted in ``changed``.
+
+    Raises:
+        DataError: naming the row, if it holds no text or half a character.
+    """
+    if not isinstance(text, str):
+        if not isinstance(text, Real):
+            raise DataError(
+                f"row {row}: column {column!r} holds a {type(text).__name__}, expected text"
+            )
+        changed["number turned into text"] += 1
+        text = str(text)
+    if "\0" in text:
+        changed["NUL characters turned into spaces"] += 1
+        text = text.replace("\0", " ")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise DataError(
+            f"row {row}: the text holds half of a surrogate pair, which is no character; "
+            "save the file again as UTF-8 from its original"
+        )
+    if len(text) > max_characters:
+        changed[TRUNCATED] += 1
+        text = text[:max_characters]
+    return text
 
 
 def _class_names(

@@ -8,7 +8,9 @@ import difflib
 import io
 import json
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow
@@ -42,16 +44,7 @@ def read_path(path: Path, encoding: str = "utf-8") -> dict[str, pd.DataFrame]:
 
 def read_file(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
     """One raw table; raises DataError saying where in the file the trouble is."""
-    suffix = path.suffix.lower()
-    if not path.is_file():
-        raise DataError(f"no such file: {path} (looked in {path.absolute().parent}){_near(path)}")
-    if suffix not in SUFFIXES:
-        raise DataError(
-            f"{path} is of kind {suffix or 'unknown'!r}, expected one of {', '.join(SUFFIXES)}; "
-            "save it again as one of these"
-        )
-    if path.stat().st_size == 0:
-        raise DataError(f"{path} is empty (0 bytes); was it saved completely?", "empty")
+    suffix = check_file(path, SUFFIXES)
     if suffix == ".parquet":
         table = _parquet(path)
     elif suffix == ".jsonl":
@@ -66,6 +59,25 @@ def read_file(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
         )
     table.index = range(1, len(table) + 1)
     return table
+
+
+def check_file(path: Path, suffixes: Sequence[str]) -> str:
+    """The kind of a file by its suffix.
+
+    Raises:
+        DataError: there is no such file, it is of another kind, or it is empty.
+    """
+    suffix = path.suffix.lower()
+    if not path.is_file():
+        raise DataError(f"no such file: {path} (looked in {path.absolute().parent}){_near(path)}")
+    if suffix not in suffixes:
+        raise DataError(
+            f"{path} is of kind {suffix or 'unknown'!r}, expected one of {', '.join(suffixes)}; "
+            "save it again as one of these"
+        )
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is empty (0 bytes); was it saved completely?", "empty")
+    return suffix
 
 
 def _read_folder(folder: Path, encoding: str) -> dict[str, pd.DataFrame]:
@@ -125,14 +137,25 @@ def _separated(path: Path, text: str, separator: str) -> pd.DataFrame:
             io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, na_values=[""]
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        said = str(error).strip().removeprefix("Error tokenizing data. C error: ")
-        said = said.replace("EOF inside string starting at", "a quote is never closed, opened in")
-        raise DataError(
-            f"{path} cannot be read: {said}; a field that holds a separator or a "
-            'line break must stand in "double quotes", and quotes inside it are doubled',
-            "no_table",
-            line=_line(said),
-        ) from error
+        raise badly_separated(path, error) from error
+    check_field_count(path, table)
+    return table
+
+
+def badly_separated(path: Path, error: Exception) -> DataError:
+    """What pandas said about a CSV or TSV file, with what to do."""
+    said = str(error).strip().removeprefix("Error tokenizing data. C error: ")
+    said = said.replace("EOF inside string starting at", "a quote is never closed, opened in")
+    return DataError(
+        f"{path} cannot be read: {said}; a field that holds a separator or a "
+        'line break must stand in "double quotes", and quotes inside it are doubled',
+        "no_table",
+        line=_line(said),
+    )
+
+
+def check_field_count(path: Path, table: pd.DataFrame) -> None:
+    """Raises DataError if pandas took fields without a name in the header for an index."""
     if not isinstance(table.index, pd.RangeIndex):
         raise DataError(
             f"{path} has more fields in line 2 than names in the header "
@@ -140,7 +163,6 @@ def _separated(path: Path, text: str, separator: str) -> pd.DataFrame:
             '"double quotes"',
             "more_fields",
         )
-    return table
 
 
 def _line(said: str) -> int:
@@ -150,8 +172,13 @@ def _line(said: str) -> int:
 
 
 def _jsonl(path: Path, text: str) -> pd.DataFrame:
-    records = []
-    for number, line in enumerate(text.split("\n"), start=1):
+    # object: pandas would turn whole numbers beside a missing value into floats
+    return pd.DataFrame(list(json_records(path, text.split("\n"))), dtype=object)
+
+
+def json_records(path: Path, lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """The object on each line that is not blank; raises DataError naming the line."""
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
@@ -166,9 +193,7 @@ def _jsonl(path: Path, text: str) -> pd.DataFrame:
                 f"{path}, line {number} holds a {type(record).__name__}, expected an object such "
                 'as {"text": "...", "label": "..."} on each line'
             )
-        records.append(record)
-    # object: pandas would turn whole numbers beside a missing value into floats
-    return pd.DataFrame(records, dtype=object)
+        yield record
 
 
 def _parquet(path: Path) -> pd.DataFrame:

@@ -15,7 +15,8 @@ What stands on disk is the truth. A run folder holds, besides the files of ``run
 
 Each file has one writer at a time, and any process may read them: a page needs nothing else. The
 process that submits keeps the queue (``queue``), hands each run to a worker of dask when its turn
-has come (``cluster``), and there a process of its own trains it (``worker``, ``trainer``).
+has come (``cluster``), and there a process of its own trains it (``worker``, ``trainer``), which
+on Linux costs no start (``fork_server``).
 """
 
 from lora_lab.jobs.outcomes import (
@@ -27,8 +28,24 @@ from lora_lab.jobs.outcomes import (
     NO_SCHEDULER,
     STOPPED,
 )
-from lora_lab.jobs.queue import WAITING_LIMIT, LimitError, cancel, resume, shut_down, submit
-from lora_lab.jobs.reading import current, history, position, read, running, waiting
+from lora_lab.jobs.queue import (
+    WAITING_LIMIT,
+    LimitError,
+    cancel,
+    resume,
+    shut_down,
+    submit,
+    submit_into,
+)
+from lora_lab.jobs.reading import (
+    current,
+    history,
+    is_under_way,
+    position,
+    read,
+    running,
+    waiting,
+)
 
 __all__ = [
     "CANCELLED",
@@ -43,11 +60,13 @@ __all__ = [
     "cancel",
     "current",
     "history",
+    "is_under_way",
     "position",
     "read",
     "resume",
     "running",
     "shut_down",
     "submit",
+    "submit_into",
     "waiting",
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lora_lab import processes
 from lora_lab.checkpoints import write_atomically
-from lora_lab.jobs import outcomes, reading, tickets
+from lora_lab.jobs import outcomes, reading, tickets, worker
 from lora_lab.jobs.keeper import Keeper
 from lora_lab.jobs.tickets import Ticket
 from lora_lab.runs import Run, RunConfig, RunError, new_run_folder
@@ -47,10 +47,26 @@ def submit(config: RunConfig, runs: Path, visitor: str, limit: int = WAITING_LIM
         own = [t for t in tickets.held(runs) if t.visitor == visitor and not t.handed_over]
         if len(own) >= limit:
             raise LimitError(limit)
-        folder = new_run_folder(runs)
-        write_atomically(folder / "wanted.json", json.dumps(config.as_dict(), indent=2).encode())
-        _keeper.add(Ticket(folder, visitor=visitor))
-        return reading.read(folder)
+        return _add(config, new_run_folder(runs), visitor)
+
+
+def submit_into(folder: Path, config: RunConfig) -> Run:
+    """Put a run with a folder of its own into the queue, however many wait already: for sweeps.
+
+    One that waits or runs is joined, one that was interrupted or failed goes on where it stopped,
+    and one that has finished is left as it is.
+
+    Raises:
+        RunError: the folder holds a run with other settings, or one that cannot be read.
+        StorageError, OSError: the folder cannot be written.
+    """
+    with _keeper.lock:
+        if not any((folder / name).exists() for name in ("config.json", "wanted.json")):
+            return _add(config, folder)
+        run = reading.read(folder)
+        if run.config != config:
+            raise RunError(f"{folder} holds a run with other settings. Use another folder.")
+        return resume(run) if run.state in ("interrupted", "failed") else run
 
 
 def resume(run: Run, visitor: str = "") -> Run:
@@ -94,6 +110,13 @@ def cancel(run: Run) -> Run:
 def shut_down() -> None:
     """Stop everything that runs or waits here; all of it can be resumed."""
     _keeper.close()
+    worker.close()
+
+
+def _add(config: RunConfig, folder: Path, visitor: str = "") -> Run:
+    write_atomically(folder / "wanted.json", json.dumps(config.as_dict(), indent=2).encode())
+    _keeper.add(Ticket(folder, visitor=visitor))
+    return reading.read(folder)
 
 
 def _readable(folder: Path) -> Run | None:

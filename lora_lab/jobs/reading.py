@@ -30,6 +30,16 @@ def read(folder: Path) -> Run:
     return replace(run, state="interrupted", reason=STOPPED)
 
 
+def is_under_way(folder: Path) -> bool:
+    """Whether a run waits or runs; cheaper than ``read`` for one that does.
+
+    Raises:
+        RunError: no run there, or its files cannot be read.
+    """
+    ticket = tickets.read(folder)
+    return bool(ticket and ticket.holds) or read(folder).state in ("waiting", "running")
+
+
 def waiting(runs: Path) -> list[Run]:
     """Runs that wait for a worker, the next one first."""
     return [run for run in _active(runs) if run.state == "waiting"]

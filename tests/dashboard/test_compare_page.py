@@ -56,14 +56,15 @@ def grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             size = 770 if method == "head" else 22_713_986
             config = lora(seed=seed, method=method)
             runs.append(make_run(folder, config, right, trainable=size))
-    write_grid(runs, tmp_path / "grid", "lora-lab sweep --preset classroom")
-    monkeypatch.setattr(compare_rows, "GRID", tmp_path / "grid")
-    return tmp_path / "grid"
+    folder = tmp_path / "stored" / "classroom"
+    write_grid(runs, folder, "lora-lab sweep --preset classroom")
+    monkeypatch.setattr(compare_rows, "STORED", folder.parent)
+    return folder
 
 
 @pytest.fixture
 def no_grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compare_rows, "GRID", tmp_path / "nowhere")
+    monkeypatch.setattr(compare_rows, "STORED", tmp_path / "nowhere")
 
 
 def open_page(**address: str) -> AppTest:
@@ -227,7 +228,7 @@ def test_the_top_says_what_each_setting_does_and_what_moves_most_comes_first(run
 
 @pytest.mark.parametrize("quantity", ["rank", "scale", "layers", "targets", "train"])
 def test_a_contrast_changes_one_thing_only_and_leaves_single_seeds_out(runs, quantity):
-    items = compare_rows.items(read_grid(compare_rows.GRID).runs, "settings")
+    items = compare_rows.items(read_grid(STORED / "classroom").runs, "settings")
     own = items.iloc[[0]].assign(id="own", rank=999, seeds=1, validation=1.0)
     found = {one.quantity: one for one in compare_effects.contrasts(pd.concat([items, own]))}
     if quantity in ("scale", "train"):

@@ -6,6 +6,7 @@ until something stops it. That must be a comparison of values, in a cell that th
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import nbformat
@@ -14,7 +15,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-#: notebook, module of the library, function, what it becomes (an expression in ``_right``)
+#: notebook, module of the library (of ``derivations``, or beside it), function, what it becomes (an
+#: expression in ``_right``)
 MISTAKES = (
     ("01", "losses", "binary_cross_entropy_grad", "lambda z, y: -_right(z, y)"),
     ("01", "losses", "mean_binary_cross_entropy_grad", "lambda z, y: _right(z, y) * len(z)"),
@@ -30,6 +32,11 @@ MISTAKES = (
         "lambda *a, **k: (lambda g: g._replace(A=0 * g.A))(_right(*a, **k))",
     ),
     ("06", "lora", "forward", "lambda *a, scaling, **k: _right(*a, scaling=2 * scaling, **k)"),
+    ("08", "lora", "update", "lambda A, B, scaling: _right(A, B, scaling**2)"),
+    ("09", "lora", "forward", "lambda *a, mask=None, **k: _right(*a[:6], **k)"),
+    ("12", "surges", "_tail", "lambda N, X, n: _right(N, X + N // 50, n)"),
+    ("12", "surges", "chance_of_any", "lambda rate, days: rate * days"),
+    ("10", "low_rank", "subspace_similarities", "lambda a, b: _right(a, b) ** 0.5"),
 )
 
 
@@ -37,8 +44,9 @@ MISTAKES = (
 def test_a_mistake_in_the_library_stops_the_notebook(number, module, function, wrong):
     (path,) = NOTEBOOKS.glob(f"{number}_*.ipynb")
     notebook = nbformat.read(path, as_version=4)
+    home = "lora_lab.derivations" if find_spec(f"lora_lab.derivations.{module}") else "lora_lab"
     breaking = (
-        f"from lora_lab.derivations import {module} as _broken\n"
+        f"from {home} import {module} as _broken\n"
         f"_right = _broken.{function}\n"
         f"_broken.{function} = {wrong}"
     )

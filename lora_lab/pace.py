@@ -1,9 +1,11 @@
-"""How long a run will take, judged by finished runs: this machine's, else those of the grid."""
+"""How long a run will take, judged by finished runs: this machine's, else those of a grid."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 import pandas as pd
 
@@ -39,10 +41,10 @@ def expect(config: RunConfig, examples: dict[str, int], finished: list[Run]) -> 
     judges = (alike or same_method)[:JUDGES]
     if not judges:
         return None
-    rate = median(run.result["seconds"] / _sentences_of(run) for run in judges)
+    rate = median(run.result["seconds"] / sentences_of(run) for run in judges)
     train = min(config.data.train_size or examples["train"], examples["train"])
     return Expectation(
-        rate * _sentences(train, examples["validation"], config.train.epochs),
+        rate * sentences(train, examples["validation"], config.train.epochs, _validations(config)),
         len(judges),
         bool(alike),
     )
@@ -69,26 +71,36 @@ def expect_from_grid(
     judges = same_method if alike.empty else alike
     # A table of runs tells how many test sentences there were, and so about how many to validate.
     held_out = judges["examples"] * HELD_OUT["validation"] / HELD_OUT["test"]
-    rates = judges["seconds"] / _sentences(judges["train"], held_out, judges["epochs"])
+    read = sentences(judges["train"], held_out, judges["epochs"], judges["epochs"])
+    rates = judges["seconds"] / read
     validation = examples.get("validation", held_out.median())
     return Expectation(
-        rates.median() * _sentences(train, validation, config.train.epochs),
+        rates.median() * sentences(train, validation, config.train.epochs, _validations(config)),
         len(judges),
         not alike.empty,
         here=False,
     )
 
 
-def _sentences_of(run: Run) -> float:
-    """What it has read; not every epoch need have been validated."""
-    history, held_out = run.result["history"], run.result["validation"]["examples"]
-    training = history[-1]["epoch"] * run.result["train_examples"]
-    return training + FORWARD * len(history) * held_out
+def sentences(train: Any, validation: Any, epochs: Any, validations: Any) -> Any:
+    """What a run reads, counted in sentences of training.
+
+    Args:
+        train, validation: sentences in each split.
+        epochs, validations: passes over each of them.
+    """
+    return epochs * train + FORWARD * validations * validation
 
 
-def _sentences(train: int, validation: int, epochs: int) -> float:
-    """What is read in all epochs, counted in sentences of training."""
-    return epochs * (train + FORWARD * validation)
+def sentences_of(run: Run) -> float:
+    """What a finished run has read, see ``sentences``."""
+    history = run.result["history"]
+    held_out = run.result["validation"]["examples"]
+    return sentences(run.result["train_examples"], held_out, history[-1]["epoch"], len(history))
+
+
+def _validations(config: RunConfig) -> int:
+    return math.ceil(config.train.epochs / config.train.validate_every)
 
 
 def _method(config: RunConfig) -> tuple:

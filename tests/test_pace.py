@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from lora_lab import pace
 from lora_lab.adapt import LoraConfig
-from lora_lab.dashboard import pace
 from lora_lab.runs import DataConfig, Run, RunConfig
 from lora_lab.training import TrainConfig
 
@@ -18,10 +18,11 @@ CONFIG = RunConfig(data=DataConfig(train_size=100), train=TrainConfig(epochs=2))
 
 
 def finished(config: RunConfig = CONFIG, seconds: float = 40.0, train: int = 100) -> Run:
+    last, every = config.train.epochs, config.train.validate_every
     result = {
         "seconds": seconds,
         "train_examples": train,
-        "history": [{"epoch": 1 + i} for i in range(config.train.epochs)],
+        "history": [{"epoch": epoch} for epoch in range(every, last + 1, every)],
         "validation": {"examples": EXAMPLES["validation"]},
     }
     return Run(Path("a"), config, "finished", "", [], result)
@@ -51,6 +52,15 @@ def test_time_grows_with_epochs_and_with_sentences():
     more = replace(CONFIG, data=DataConfig(train_size=400))
     everything = replace(CONFIG, data=DataConfig(train_size=None))
     assert 40 < seconds(more) < seconds(everything) < 7 * 40
+
+
+def test_what_is_validated_seldom_takes_less_time():
+    often = replace(CONFIG, train=TrainConfig(epochs=10))
+    seldom = replace(CONFIG, train=TrainConfig(epochs=10, validate_every=10))
+    expected = pace.expect(seldom, EXAMPLES, [finished(often)])
+    assert expected.seconds == pytest.approx(40 * (1000 + 100) / (1000 + 1000))
+    again = pace.expect(often, EXAMPLES, [finished(seldom)])
+    assert again.seconds == pytest.approx(40 * (1000 + 1000) / (1000 + 100))
 
 
 def test_runs_like_it_tell_more_than_others_of_the_method():

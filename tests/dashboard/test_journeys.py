@@ -26,7 +26,7 @@ from .browser import address_has, settled, visiting
 
 PAGES = tuple(page.SHEET.name for page in dashboard.PAGES)
 SHORT = "layers=top:1&train=100&epochs=2"
-LONG = "layers=top:1&train=5000&epochs=10"  # nobody waits for its end
+LONG = "train=5000&epochs=10"  # its first steps come at once, and nobody waits for its end
 EARLIER = "earlier"  # finished runs are called so and by their method
 HEAD, LORA = f"{EARLIER}-head", f"{EARLIER}-lora"
 

@@ -120,7 +120,11 @@ def as_table(rows: list[dict[str, Any]] | pd.DataFrame, columns: dict[str, str])
     Raises:
         ValueError, KeyError, TypeError: a column is missing, or a value is of another type.
     """
-    frame = pd.DataFrame(rows, columns=None if len(rows) else list(columns))[list(columns)]
+    names = list(columns)
+    frame = (
+        pd.DataFrame(columns=names) if isinstance(rows, list) and not rows else pd.DataFrame(rows)
+    )
+    frame = frame[names]
     empty = {name: "" for name, kind in columns.items() if kind == "str"}
     return frame.fillna(empty).astype(columns)
 

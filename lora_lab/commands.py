@@ -57,6 +57,7 @@ def train(options: Namespace) -> None:
 def sweep(options: Namespace) -> None:
     from tqdm.auto import tqdm
 
+    from lora_lab.presets import ALSO_STORED
     from lora_lab.runs import Run, new_run_folder
     from lora_lab.stored_grid import write_grid
     from lora_lab.sweeps import run_sweep
@@ -73,6 +74,8 @@ def sweep(options: Namespace) -> None:
     if options.export:
         command = shlex.join(["lora-lab", *options.words])
         write_grid(list(runs.values()), options.export, command)
+        if also := ALSO_STORED.get(options.preset):
+            also(list(runs.values()), options.export)
     if options.json:
         print(json.dumps({name: {"folder": str(r.folder), **r.result} for name, r in runs.items()}))
         return
@@ -89,7 +92,7 @@ def sweep(options: Namespace) -> None:
 
 
 def rescore(options: Namespace) -> None:
-    from lora_lab.rescoring import Rescorer
+    from lora_lab.rescoring import Rescorer, halvings
     from lora_lab.runs import load_trained, read_run, shared_cache
 
     run = read_run(options.folder)
@@ -105,8 +108,7 @@ def rescore(options: Namespace) -> None:
         cache=shared_cache(),
     )
     trained = run.config.lora.rank
-    halvings = [0] + [2**i for i in range(trained.bit_length()) if 2**i < trained] + [trained]
-    ranks = _whole_numbers("--ranks", options.ranks) if options.ranks else halvings
+    ranks = _whole_numbers("--ranks", options.ranks) if options.ranks else halvings(trained)
     scores = {rank: rescorer.score(rank=rank, alpha=options.alpha) for rank in ranks}
     if options.json:
         print(json.dumps({rank: score.as_dict() for rank, score in scores.items()}))

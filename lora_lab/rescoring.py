@@ -101,6 +101,11 @@ class Rescorer:
                 yield rows, p
 
 
+def halvings(rank: int) -> list[int]:
+    """Ranks to cut an update of this rank to: 0, the powers of two below it, and itself."""
+    return [0, *(2**i for i in range(rank.bit_length()) if 2**i < rank), rank]
+
+
 @contextmanager
 def changed_update(
     model: nn.Module, *, rank: int | None = None, alpha: float | None = None

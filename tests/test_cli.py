@@ -8,8 +8,13 @@ import shlex
 
 import pytest
 
+from lora_lab import presets
 from lora_lab.cli import main
+from lora_lab.runs import DataConfig, RunConfig
 from lora_lab.stored_grid import read_grid
+from lora_lab.stored_updates import read_stored_updates
+from lora_lab.sweeps import grid
+from lora_lab.training import TrainConfig
 
 
 @pytest.fixture
@@ -157,6 +162,21 @@ def test_a_sweep_can_be_stored_as_a_grid_with_its_command(run, tiny_folder, revi
     grid = read_grid(tmp_path / "my grid")
     assert shlex.split(grid.origin["command"]) == ["lora-lab", *words]
     assert list(grid.runs["seed"]) == [0, 1] and grid.runs["setting"].nunique() == 1
+
+
+def test_the_preset_inside_also_stores_what_its_updates_look_like(
+    run, tiny_folder, reviews_file, tmp_path, monkeypatch
+):
+    data = DataConfig(str(reviews_file))
+    base = RunConfig(model=str(tiny_folder), data=data, train=TrainConfig(epochs=1))
+    configs = grid(base, ranks=(1, 2))
+    monkeypatch.setitem(presets.PRESETS, "inside", lambda size: configs)
+    words = ["sweep", "--preset", "inside", "--at-once", "1", "--folder", str(tmp_path / "runs")]
+    assert run(*words, "--export", str(tmp_path / "stored"))[0] == 0
+    tables = read_stored_updates(tmp_path / "stored")
+    assert (
+        set(tables.matrices["run"]) == set(configs) == set(read_grid(tmp_path / "stored").runs.id)
+    )
 
 
 def test_rescore_cuts_the_rank_down_to_nothing(run, trained):

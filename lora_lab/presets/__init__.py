@@ -7,12 +7,13 @@ notebook. Every description says how many runs there are and what they learn fro
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lora_lab.choices import PresetSize
 from lora_lab.presets import amount, classroom, inside, settings
-from lora_lab.runs import RunConfig
+from lora_lab.runs import Run, RunConfig
+from lora_lab.stored_updates import write_updates
 
 Configs = dict[str, RunConfig]
 
@@ -29,6 +30,9 @@ PRESETS: dict[str, Callable[[PresetSize], Configs]] = {
     "no-pre-training": amount.no_pre_training,
     "inside": inside.inside,
 }
+
+#: What a stored result holds besides its grid: called with the runs and the folder.
+ALSO_STORED: dict[str, Callable[[Sequence[Run], Path], object]] = {"inside": write_updates}
 
 #: The stored results of the full sizes, a folder for each preset; see ``stored_grid``.
 STORED = Path(__file__).parents[1] / "stored"

@@ -96,14 +96,16 @@ def read_grid(folder: Path) -> StoredGrid:
     try:
         *tables, origin = ((folder / name).read_text(encoding="utf-8") for name in FILES)
         grid = StoredGrid(*map(_table, tables, TABLES.values()), json.loads(origin))
-        right = right_answers(grid.runs)
+        # Runs that learnt from different data are tested on different sentences.
+        answers = [right_answers(runs) for _, runs in grid.runs.groupby("sentences")]
     except FileNotFoundError:
         raise GridError(f"There is no stored grid in {folder}.") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise GridError(f"The stored grid in {folder} cannot be read: {error}") from error
     if missing := [fact for fact in FACTS if fact not in grid.origin]:
         raise GridError(f"origin.json in {folder} does not tell: {', '.join(missing)}.")
-    if right is None or set(grid.epochs["id"]) != set(grid.runs["id"]):
+    complete = bool(answers) and all(right is not None for right in answers)
+    if not complete or set(grid.epochs["id"]) != set(grid.runs["id"]):
         raise GridError(f"Answers or learning curves are missing in {folder}.")
     return grid
 

@@ -40,13 +40,13 @@ class Evidence:
     Attributes:
         size: see ``Size``.
         sentences, seeds: how many test sentences and seeds; 0 where nothing was sampled.
-        rerun: what computes it anew: a command, or where to look.
+        rerun: commands that compute it anew, or where to look; none for what is exact.
     """
 
     size: Size
     sentences: int = 0
     seeds: int = 0
-    rerun: str = "this notebook"
+    rerun: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         counts = ((self.sentences, "sentences"), (self.seeds, "seeds"))
@@ -128,7 +128,7 @@ def evidence_of(*grids: StoredGrid) -> Evidence:
         size="full" if stored else "quick",
         sentences=min(int(grid.runs["examples"].min()) for grid in grids),
         seeds=min(int(g.runs.groupby("setting")["seed"].nunique().min()) for g in grids),
-        rerun=" and ".join(dict.fromkeys(commands)),
+        rerun=tuple(dict.fromkeys(commands)),
     )
 
 

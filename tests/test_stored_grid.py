@@ -50,6 +50,14 @@ def test_it_names_every_set_of_test_sentences(runs, tmp_path):
     assert grid.origin["data"]["test_fingerprint"] == ["0123456789abcdef", "f" * 16]
 
 
+def test_runs_tested_on_different_sentences_can_be_one_grid(runs, tmp_path):
+    fewer = answers(0.7, sentences=150)
+    other = make_run(tmp_path / "other", lora(seed=5), fewer, sentences="f" * 16)
+    write_grid([*runs, other], tmp_path / "grid", COMMAND)
+    found = read_grid(tmp_path / "grid").runs
+    assert (right_answers(found[found["sentences"] == "f" * 16]) == fewer).all()
+
+
 def test_an_empty_grid_is_refused(tmp_path):
     with pytest.raises(GridError):
         write_grid([], tmp_path / "grid", COMMAND)

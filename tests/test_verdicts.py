@@ -55,7 +55,7 @@ def versus(first: float, second: float, *, sentences: int = SENTENCES, compariso
 
 def verdict(outcome=HOLDS, **changes) -> Verdict:
     return Verdict(
-        "a claim", outcome, "a reason", Evidence("full", 2062, 3, "a command"), **changes
+        "a claim", outcome, "a reason", Evidence("full", 2062, 3, ("a command",)), **changes
     )
 
 
@@ -183,7 +183,7 @@ def test_evidence_says_what_the_grid_is(tmp_path, command, size):
     configs = [lora(seed=0), lora(seed=1), lora(seed=0, method="head")]
     runs = [make_run(tmp_path / str(i), c, answers(0.8, i)) for i, c in enumerate(configs)]
     grid = grid_of(runs, command)
-    fewest = Evidence(size, sentences=400, seeds=1, rerun=command)
+    fewest = Evidence(size, sentences=400, seeds=1, rerun=(command,))
     assert evidence_of(grid) == evidence_of(grid, grid) == fewest
     assert str(fewest) == f"{size}, 400 sentences, 1 seeds"
 
@@ -192,7 +192,7 @@ def test_two_grids_are_both_to_be_run(tmp_path):
     one = grid_of([make_run(tmp_path / "a", lora(), answers(0.8))], "lora-lab sweep --preset a")
     few = make_run(tmp_path / "b", lora(), answers(0.8, sentences=50))
     found = evidence_of(one, grid_of([few], 'run_quick("b")'))
-    assert found == Evidence("quick", 50, 1, 'lora-lab sweep --preset a and run_quick("b")')
+    assert found == Evidence("quick", 50, 1, ("lora-lab sweep --preset a", 'run_quick("b")'))
 
 
 def test_the_tally_names_every_outcome():

@@ -30,6 +30,7 @@ MISTAKES = (
         "lambda *a, **k: (lambda g: g._replace(A=0 * g.A))(_right(*a, **k))",
     ),
     ("06", "lora", "forward", "lambda *a, scaling, **k: _right(*a, scaling=2 * scaling, **k)"),
+    ("09", "lora", "forward", "lambda *a, mask=None, **k: _right(*a[:6], **k)"),
     ("10", "low_rank", "subspace_similarities", "lambda a, b: _right(a, b) ** 0.5"),
     ("11", "losses", "mean_binary_cross_entropy_grad", "lambda z, y: _right(z, y) * len(z)"),
 )

@@ -87,6 +87,28 @@ def interval_over_seeds(accuracies: Sequence[float], examples: int) -> Interval:
     return Interval(max(0.0, float(centre - half)), min(1.0, float(centre + half)))
 
 
+def mean_interval(values: Sequence[float], *, comparisons: int = 1) -> Interval:
+    """Student's 95% interval for the mean of independent values, such as one for each seed.
+
+    For what is no share of right answers: a loss, a gap between two losses. Of two settings,
+    hand in one difference for each seed. It speaks of new seeds and not of new sentences.
+
+    Args:
+        comparisons: see ``paired_difference``.
+
+    Raises:
+        ValueError: fewer than two values, which have no spread; ``comparisons`` below 1.
+    """
+    from scipy.stats import t as student
+
+    x = np.asarray(values, dtype=float)
+    if x.ndim != 1 or x.size < 2:
+        raise ValueError(f"Need two values or more to see a spread; got {x.size}.")
+    level = _level_of_each(comparisons)
+    half = float(student.ppf((1 + level) / 2, x.size - 1) * x.std(ddof=1) / np.sqrt(x.size))
+    return Interval(float(x.mean()) - half, float(x.mean()) + half)
+
+
 def paired_difference(
     first: np.ndarray, second: np.ndarray, *, comparisons: int = 1, matched: bool = False
 ) -> Difference:
@@ -107,7 +129,8 @@ def paired_difference(
 
     Args:
         first, second: (K, N) or (N,) booleans, one row per seed: whether a sentence was got
-            right. The N sentences are the same ones in the same order.
+            right. The N sentences are the same ones in the same order. Several settings are
+            taken together by handing in, row by row, the mean of their answers.
         comparisons: how many are made at once, this one among them. Each takes its part of the
             5% (Bonferroni): p is multiplied by their number and the interval is as much wider, so
             that all intervals together hold in 95 of 100 cases.
@@ -119,8 +142,7 @@ def paired_difference(
         ValueError: no sentences, or not the same number of them; ``comparisons`` below 1;
             ``matched`` and not as many seeds on both sides.
     """
-    if comparisons < 1:
-        raise ValueError(f"comparisons is {comparisons}; this one counts, so it is at least 1.")
+    level = _level_of_each(comparisons)
     a, b = np.atleast_2d(first).astype(float), np.atleast_2d(second).astype(float)
     if a.shape[1] != b.shape[1] or a.size == 0 or b.size == 0:
         raise ValueError(
@@ -130,7 +152,6 @@ def paired_difference(
     if matched and len(a) != len(b):
         raise ValueError(f"{len(a)} and {len(b)} seeds cannot be matched one by one.")
     difference = a.mean(axis=0) - b.mean(axis=0)
-    level = 1 - (1 - LEVEL) / comparisons
     if len(a) == len(b) == 1:
         found = _mcnemar(difference, level)
     elif matched:  # one side: the differences, against nothing
@@ -138,6 +159,13 @@ def paired_difference(
     else:
         found = _crossed(a, b, level)
     return replace(found, p_value=min(1.0, comparisons * found.p_value))
+
+
+def _level_of_each(comparisons: int) -> float:
+    """Bonferroni: each of several comparisons takes its part of the 5%."""
+    if comparisons < 1:
+        raise ValueError(f"comparisons is {comparisons}; this one counts, so it is at least 1.")
+    return 1 - (1 - LEVEL) / comparisons
 
 
 def _mcnemar(difference: np.ndarray, level: float) -> Difference:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest, norm, ttest_ind, ttest_rel
+from scipy.stats import binomtest, norm, ttest_1samp, ttest_ind, ttest_rel
 
-from lora_lab.comparing import interval_over_seeds, paired_difference
+from lora_lab.comparing import interval_over_seeds, mean_interval, paired_difference
 
 SENTENCES = 400
 
@@ -262,3 +262,40 @@ def test_no_comparison_at_all_is_refused():
 def test_answers_to_different_sentences_are_refused():
     with pytest.raises(ValueError, match="same sentences"):
         paired_difference(np.ones(10, bool), np.ones(11, bool))
+
+
+# ------------------------------------------------------------------ means of values
+
+
+@pytest.mark.parametrize("comparisons", [1, 4])
+def test_the_interval_of_a_mean_is_students(comparisons):
+    values = np.random.default_rng(3).normal(2.0, 0.5, 5)
+    found = mean_interval(values, comparisons=comparisons)
+    referee = ttest_1samp(values, 0).confidence_interval(1 - 0.05 / comparisons)
+    assert (found.low, found.high) == pytest.approx((referee.low, referee.high))
+
+
+def test_values_that_agree_leave_no_doubt_about_their_mean():
+    assert mean_interval([0.5, 0.5, 0.5]).low == mean_interval([0.5, 0.5, 0.5]).high == 0.5
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [[1.0, 2.0]]])
+def test_one_value_has_no_spread(values):
+    with pytest.raises(ValueError, match="two values"):
+        mean_interval(values)
+
+
+def test_every_comparison_counts_itself():
+    with pytest.raises(ValueError, match="at least 1"):
+        mean_interval([1.0, 2.0], comparisons=0)
+
+
+def test_settings_taken_together_are_the_mean_of_their_differences():
+    generator = np.random.default_rng(4)
+    difficulty = generator.normal(size=SENTENCES)
+    a, b, c, d = (trained(generator, 3, difficulty + x, 0.05) for x in (0.5, 0.3, 0.8, 0.4))
+    both = paired_difference((a.astype(float) + c) / 2, (b.astype(float) + d) / 2)
+    parts = paired_difference(a, b), paired_difference(c, d)
+    assert both.value == pytest.approx(np.mean([part.value for part in parts]))
+    widths = [part.interval.high - part.interval.low for part in (both, *parts)]
+    assert widths[0] < max(widths[1:])

@@ -37,6 +37,9 @@ MISTAKES = (
     ("12", "surges", "_tail", "lambda N, X, n: _right(N, X + N // 50, n)"),
     ("12", "surges", "chance_of_any", "lambda rate, days: rate * days"),
     ("10", "low_rank", "subspace_similarities", "lambda a, b: _right(a, b) ** 0.5"),
+    ("09", "lora", "forward", "lambda *a, mask=None, **k: _right(*a[:6], **k)"),
+    ("10", "low_rank", "subspace_similarities", "lambda a, b: _right(a, b) ** 0.5"),
+    ("11", "losses", "mean_binary_cross_entropy_grad", "lambda z, y: _right(z, y) * len(z)"),
 )
 
 

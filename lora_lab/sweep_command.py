@@ -33,7 +33,6 @@ def sweep(options: Namespace) -> int:
     configs = _configs(options)
     folder = options.folder or new_run_folder(Path("runs"))
     with _queue(options.at_once):
-        print(f"Runs: {folder}", file=sys.stderr)
         try:
             if options.search:
                 return _search(options, folder)
@@ -156,7 +155,7 @@ class _Progress:
     def __init__(self, total: int | None) -> None:
         from tqdm.auto import tqdm
 
-        self._bar = tqdm(total=total, unit="run")
+        self._bar = tqdm(total=total, unit="run", delay=1)  # a mistake in the words comes first
 
     def __enter__(self) -> _Progress:
         return self

@@ -236,7 +236,7 @@ run_in_queue(configs, Path(sys.argv[2]))
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_a_killed_sweep_repeats_nothing_and_goes_on_in_the_middle(base, tmp_path, monkeypatch):
     monkeypatch.setenv(cluster.AT_ONCE, "1")
-    long = replace(base, train=replace(base.train, epochs=300, validate_every=100))
+    long = replace(base, train=replace(base.train, epochs=80, validate_every=40))
     configs = {"first": base, "second": long, "third": base}
     words = json.dumps({name: config.as_dict() for name, config in configs.items()})
     sweep = subprocess.Popen([sys.executable, "-c", SWEEP, words, str(tmp_path)])

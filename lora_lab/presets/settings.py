@@ -87,25 +87,22 @@ def which_matrices(size: PresetSize = "full") -> Configs:
 
 
 def controls(size: PresetSize = "full") -> Configs:
-    """Is it the learning of the update that counts? Three settings, three seeds each.
+    """Is it the learning of the update that counts? Two settings, three seeds each.
 
-    A random update that is frozen, with the head alone learning, at two scales; and LoRA on
-    shuffled labels. The classroom's grid has the head alone, LoRA and full fine-tuning. Quick:
-    one random update, shuffled labels and the head, in the top layer, 300 sentences.
+    A random update that is frozen, with the head alone learning; and LoRA on shuffled labels. The classroom's grid has the head alone, LoRA and full fine-tuning. Quick:
+    also LoRA and the head, in the top layer, 300 sentences.
     """
     base = _base(size)
     layers = "top:1" if size == "quick" else "all"
     head = with_learning_rate_for("head", base.train)
-    scales = (0.5,) if size == "quick" else (0.1, 0.5)
     settings = {
-        f"random_scale-{scale:g}": replace(
-            base, lora=_lora(alpha=scale * 8, layers=layers, train_update=False), train=head
-        )
-        for scale in scales
+        "random": replace(
+            base, lora=_lora(alpha=4.0, layers=layers, train_update=False), train=head
+        ),
+        "shuffled": replace(
+            base, lora=_lora(layers=layers), data=replace(base.data, noise="shuffled")
+        ),
     }
-    settings["shuffled"] = replace(
-        base, lora=_lora(layers=layers), data=replace(base.data, noise="shuffled")
-    )
     if size == "quick":
         settings["head"] = replace(base, method="head", train=head)
         settings["lora"] = replace(base, lora=_lora(layers=layers))

@@ -89,8 +89,9 @@ def which_matrices(size: PresetSize = "full") -> Configs:
 def controls(size: PresetSize = "full") -> Configs:
     """Is it the learning of the update that counts? Two settings, three seeds each.
 
-    A random update that is frozen, with the head alone learning; and LoRA on shuffled labels. The classroom's grid has the head alone, LoRA and full fine-tuning. Quick:
-    also LoRA and the head, in the top layer, 300 sentences.
+    A random update that is frozen, with the head alone learning; and LoRA on shuffled labels. The
+    classroom's grid has the head alone, LoRA and full fine-tuning. Quick: also LoRA and the head,
+    in the top layer, 300 sentences.
     """
     base = _base(size)
     layers = "top:1" if size == "quick" else "all"

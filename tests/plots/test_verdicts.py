@@ -21,7 +21,7 @@ FIGURES = {
 
 def test_each_interval_is_drawn_in_points_from_the_top():
     axes = judged(ROWS, "T", bound=-0.02).axes[0]
-    spans = [line.get_xdata().tolist() for line in axes.lines if len(line.get_ydata()) == 2][2:]
+    spans = [list(line.get_xdata()) for line in axes.lines if len(line.get_ydata()) == 2][2:]
     assert spans == [[-1.0, 1.0], [-3.0, 0.5], [-6.0, -3.0]]
     assert axes.get_ylim()[0] > axes.get_ylim()[1], "the first is on top"
     assert list(axes.lines[1].get_xdata()) == [-2.0, -2.0]

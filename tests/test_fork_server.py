@@ -30,7 +30,7 @@ def start(servers: ForkServers, folder: Path, **environment: str) -> Forked:
 
 
 def code_of(process: Forked) -> int:
-    wait_for(lambda: process.ended(0.1) is not None, 120, "the process to end")
+    wait_for(lambda: process.ended(0.1) is not None, "the process to end")
     process.close()
     return process.ended(0.1)
 
@@ -50,7 +50,7 @@ def endless(tmp_path) -> Path:
 
 
 def begun(process: Forked) -> psutil.Process:
-    wait_for(lambda: process.ended(0.1) is None and process.pid, 120, "the process to begin")
+    wait_for(lambda: process.ended(0.1) is None and process.pid, "the process to begin")
     return psutil.Process(process.pid)
 
 
@@ -94,7 +94,7 @@ def test_it_ends_with_whoever_asked_for_it(servers, endless):
     process = start(servers, endless)
     forked = begun(process)
     process.close()  # as the system does when a process ends
-    wait_for(lambda: not forked.is_running(), 20, "the process to end")
+    wait_for(lambda: not forked.is_running(), "the process to end")
 
 
 def test_stopped_before_it_has_begun(wrong):

@@ -241,10 +241,10 @@ def test_a_killed_sweep_repeats_nothing_and_goes_on_in_the_middle(base, tmp_path
     words = json.dumps({name: config.as_dict() for name, config in configs.items()})
     sweep = subprocess.Popen([sys.executable, "-c", SWEEP, words, str(tmp_path)])
     second = tmp_path / "second"
-    wait_for((second / "checkpoint.safetensors").exists, 300, "the second run's checkpoint")
+    wait_for((second / "checkpoint.safetensors").exists, "the second run's checkpoint")
     sweep.send_signal(signal.SIGKILL)
     sweep.wait(10)
-    wait_for(lambda: not jobs.is_under_way(second), 10, "the training process to end")
+    wait_for(lambda: not jobs.is_under_way(second), "the training process to end")
     assert [jobs.read(tmp_path / n).state for n in ("second", "third")] == ["interrupted"] * 2
     written = (tmp_path / "first" / "result.json").stat().st_mtime_ns
     try:

@@ -83,7 +83,7 @@ def test_the_same_seed_proposes_the_same_and_another_seed_something_else(sampler
     assert [trial.number for trial in first] == list(range(12))
 
 
-@pytest.mark.parametrize("killed_after", [0, 1, 6])
+@pytest.mark.parametrize("killed_after", [0, 1, 5])
 def test_a_killed_search_goes_on_as_if_nothing_had_happened(killed_after, queue, tmp_path):
     queue()
     undisturbed = search(BASE, tmp_path / "undisturbed", CHOICES, trials=12)

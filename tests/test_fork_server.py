@@ -12,7 +12,7 @@ import pytest
 
 from lora_lab.jobs.forks import AVAILABLE, Forked, ForkServers
 
-from .waiting import wait_for
+from .waiting import PATIENCE, wait_for
 
 pytestmark = pytest.mark.skipif(not AVAILABLE, reason="only Linux has a fork server")
 
@@ -61,12 +61,12 @@ def test_its_exit_code_and_its_last_words_arrive(servers, wrong):
 
 def test_one_server_serves_many_and_another_environment_has_its_own(servers, wrong):
     used = []
-    for environment in ({}, {}, {"OMP_NUM_THREADS": "1"}, {}):
+    for environment in ({}, {}, {"LORA_LAB_TEST": "another"}, {}):
         assert code_of(start(servers, wrong, **environment)) == 2
         used.append(servers._process)
     assert used[0] is used[1] and len({server.pid for server in used}) == 3
     for former in used[:-1]:
-        assert former.wait(20) == 0, "it ends when it is no longer asked"
+        assert former.wait(PATIENCE) == 0, "it ends when it is no longer asked"
 
 
 def test_it_holds_no_thread_that_a_fork_could_lose(servers, wrong):
@@ -79,7 +79,8 @@ def test_it_holds_no_thread_that_a_fork_could_lose(servers, wrong):
 def test_a_process_can_be_stopped(servers, endless):
     process = start(servers, endless)
     forked = begun(process)
-    assert forked.ppid() == servers._process.pid and os.getsid(forked.pid) == forked.pid
+    assert forked.ppid() == servers._process.pid
+    wait_for(lambda: os.getsid(forked.pid) == forked.pid, "a session of its own")
     process.stop()
     assert code_of(process) == -signal.SIGTERM
 

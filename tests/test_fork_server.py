@@ -82,7 +82,7 @@ def test_a_process_can_be_stopped(servers, endless):
     assert forked.ppid() == servers._process.pid
     wait_for(lambda: os.getsid(forked.pid) == forked.pid, "a session of its own")
     process.stop()
-    assert code_of(process) == -signal.SIGTERM
+    assert code_of(process) in (-signal.SIGTERM, -signal.SIGKILL), "by force if it takes long"
 
 
 def test_a_kill_from_outside_is_told_from_an_error(servers, endless):

@@ -159,8 +159,8 @@ def test_runs_beside_each_other_are_called_by_what_tells_them_apart():
     first = Run(Path("1"), settings.run_config(settings.SHEET.defaults()), "finished", "", [], None)
     longer = replace(first, config=replace(first.config, train=TrainConfig(epochs=1, seed=4)))
     assert wording.titles([first, longer]) == [
-        "LoRA r=8, alpha=16, all-linear, all layers, 3 epochs",
-        "LoRA r=8, alpha=16, all-linear, all layers, 1 epoch, seed 4",
+        "LoRA r=8, alpha=16, all matrices, all layers, 3 epochs",
+        "LoRA r=8, alpha=16, all matrices, all layers, 1 epoch, seed 4",
     ]
     assert wording.titles([first]) == ["LoRA r=8, alpha=16, all-linear, all layers"]
 

@@ -253,5 +253,5 @@ def test_a_killed_sweep_repeats_nothing_and_goes_on_in_the_middle(base, tmp_path
         jobs.shut_down()
     assert [run.state for run in runs.values()] == ["finished"] * 3
     assert (tmp_path / "first" / "result.json").stat().st_mtime_ns == written
-    starts = [event["step"] for event in runs["second"].metrics if event["event"] == "start"]
-    assert starts[0] == 0 and starts[-1] > 0, "it went on from its checkpoint"
+    [start] = [event for event in runs["second"].metrics if event["event"] == "start"]
+    assert start["step"] > 0, "it went on from its checkpoint"

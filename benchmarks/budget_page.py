@@ -36,7 +36,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--changes", type=int, default=40, help="default: %(default)s")
     options = parser.parse_args()
-    from lora_lab.architectures import ARCHITECTURES  # after the parser: it takes seconds
+    from lora_lab.budget.architectures import ARCHITECTURES  # after the parser: it takes seconds
 
     every = []
     with tempfile.TemporaryDirectory() as place:

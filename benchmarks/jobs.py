@@ -271,9 +271,9 @@ def rescoring(job: Job) -> dict[str, Any]:
     import torch
 
     from lora_lab.forward import logits_function
+    from lora_lab.inside.rescoring import Rescorer
     from lora_lab.prediction import eval_mode, softmax_of
     from lora_lab.prefix_cache import PrefixCache
-    from lora_lab.rescoring import Rescorer
 
     model, tokenizer, data = _adapted(job)
     rescorer = Rescorer(model, tokenizer, data["validation"])

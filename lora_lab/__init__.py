@@ -23,18 +23,18 @@ if TYPE_CHECKING:  # the same list for editors and type checkers
     from lora_lab.adapter_files import load_adapted_model, load_adapter, save_adapter
     from lora_lab.baselines import evaluate_majority, evaluate_vader
     from lora_lab.data import load_data
+    from lora_lab.inside.rescoring import Rescorer
     from lora_lab.layers import LoRALinear, TwoSidedLinear
     from lora_lab.models import load_model
     from lora_lab.prediction import evaluate, predict_probabilities
     from lora_lab.prefix_cache import PrefixCache
-    from lora_lab.rescoring import Rescorer
     from lora_lab.training import TrainConfig, TrainingRun, train
 
 _HOME = {
     "LoRALinear": "layers",
     "LoraConfig": "adapt",
     "PrefixCache": "prefix_cache",
-    "Rescorer": "rescoring",
+    "Rescorer": "inside.rescoring",
     "TrainConfig": "training",
     "TrainingRun": "training",
     "TwoSidedConfig": "adapt",

@@ -1,5 +1,5 @@
 import sys
 
-from lora_lab.cli import main
+from lora_lab.cli.main import main
 
 sys.exit(main())

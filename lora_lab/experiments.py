@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lora_lab.prefix_cache import PrefixCache
 from lora_lab.presets import STORED, preset
-from lora_lab.stored_grid import StoredGrid, grid_of, read_grid
+from lora_lab.results.stored_grid import StoredGrid, grid_of, read_grid
 from lora_lab.sweeps import Finished, run_sweep
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from lora_lab.adapt import LoraConfig
-from lora_lab.answers import Answers, save_answers
 from lora_lab.evaluation import evaluate_predictions
 from lora_lab.runs import DataConfig, Run, RunConfig, read_run
+from lora_lab.runs.answers import Answers, save_answers
 from lora_lab.training import TrainConfig
 
 NAMES = ("negative", "positive")

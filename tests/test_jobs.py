@@ -15,9 +15,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lora_lab import jobs, processes, stored_baselines
+from lora_lab import jobs, processes
 from lora_lab.adapt import LoraConfig
 from lora_lab.jobs import cluster, tickets
+from lora_lab.results import stored_baselines
 from lora_lab.runs import DataConfig, Run, RunConfig, RunError
 from lora_lab.training import TrainConfig
 

@@ -72,14 +72,23 @@ def test_every_module_imports_only_what_lies_below_it():
         "adapt",
         "training",
         "runs",
+        "results",
+        "inside",
+        "jobs",
+        "sweeps",
+        "presets",
+        "experiments",
+        "advice",
         "dashboard",
     ]
     for path in (ROOT / "lora_lab").rglob("*.py"):
         own = next((p for p in path.relative_to(ROOT / "lora_lab").with_suffix("").parts), "")
         imported = {
-            node.module.split(".")[1]
+            name.split(".")[1]
             for node in ast.walk(ast.parse(path.read_text()))
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lora_lab.")
+            if isinstance(node, ast.ImportFrom)
+            for name in [f"{node.module}.{alias.name}" for alias in node.names]
+            if name.startswith("lora_lab.")
         }
         if own == "derivations":
             assert imported <= {"derivations"}, path
@@ -121,7 +130,7 @@ def test_the_readme_speaks_of_commands_that_exist():
     mentioned = set(re.findall(r"make ([a-z]+)", readme))
     assert {"app", "test", "demo", "lab", "bench"} <= mentioned <= targets
     parser_commands = set(
-        re.findall(r'command\(\s*"([a-z]+)"', (ROOT / "lora_lab/cli.py").read_text())
+        re.findall(r'command\(\s*"([a-z]+)"', (ROOT / "lora_lab/cli/main.py").read_text())
     )
     assert set(re.findall(r"(?:bin/|`)lora-lab ([a-z]+)", readme)) <= parser_commands
 

@@ -20,9 +20,9 @@ from scipy.stats import t as student
 from lora_lab.data import fetch
 from lora_lab.evaluation import Interval
 from lora_lab.presets import STORED, preset
-from lora_lab.results_table import COLUMNS, as_table, settings_of, settings_table
+from lora_lab.results.stored_grid import StoredGrid, read_grid
+from lora_lab.results.table import COLUMNS, as_table, settings_of, settings_table
 from lora_lab.runs import execute
-from lora_lab.stored_grid import StoredGrid, read_grid
 
 NAMES = sorted(folder.name for folder in STORED.iterdir() if folder.is_dir())
 

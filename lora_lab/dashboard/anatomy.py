@@ -13,9 +13,9 @@ from torch import Tensor
 
 from lora_lab.dashboard import trained
 from lora_lab.dashboard.language import t
+from lora_lab.inside.spectra import Relation, Update, base_weights, read_updates, relation
 from lora_lab.models import ModelError
 from lora_lab.runs import Run
-from lora_lab.spectra import Relation, Update, base_weights, read_updates, relation
 from lora_lab.targets import SHORT_NAMES, layer_number, short_name
 
 USUAL = list(dict.fromkeys(short for names in SHORT_NAMES.values() for short in names))

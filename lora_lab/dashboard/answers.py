@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from lora_lab.attribution import Attribution, leave_one_word_out
 from lora_lab.baselines import UNDECIDED, understands, vader_answers, vader_scores
 from lora_lab.dashboard import trained
+from lora_lab.inside.attribution import Attribution, leave_one_word_out
 from lora_lab.models import DEFAULT_MODEL
 from lora_lab.runs import Run, read_run
 

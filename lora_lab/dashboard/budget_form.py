@@ -7,13 +7,13 @@ from typing import Any
 
 import streamlit as st
 
-from lora_lab import pasted
-from lora_lab.counting import Blueprint
+from lora_lab.budget import pasted
+from lora_lab.budget.counting import Blueprint
+from lora_lab.budget.pasted import PastedError
 from lora_lab.dashboard import fitting, form, state, wording
 from lora_lab.dashboard.budget_sheet import PASTED, SHEET
 from lora_lab.dashboard.kinds import ALL
 from lora_lab.dashboard.language import t
-from lora_lab.pasted import PastedError
 from lora_lab.targets import ALL_LINEAR, choose_layers
 
 _TEXT, _SHOWN = "budget.pasted", "budget.pasted shown"

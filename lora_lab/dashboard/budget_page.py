@@ -7,8 +7,9 @@ from functools import partial
 
 import streamlit as st
 
-from lora_lab.cost import Count, size
-from lora_lab.counting import Blueprint
+from lora_lab.budget.cost import Count, size
+from lora_lab.budget.counting import Blueprint
+from lora_lab.budget.pasted import PastedError
 from lora_lab.dashboard import (
     blueprint_picture,
     budget_form,
@@ -27,7 +28,6 @@ from lora_lab.dashboard.blueprint_picture import Drawn
 from lora_lab.dashboard.budget_sheet import PASTED, SHEET
 from lora_lab.dashboard.counts import Asked
 from lora_lab.dashboard.language import t
-from lora_lab.pasted import PastedError
 from lora_lab.targets import choose_layers
 
 __all__ = ["SHEET", "show"]

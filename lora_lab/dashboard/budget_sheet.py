@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lora_lab import paper, pasted
-from lora_lab.architectures import ARCHITECTURES
+from lora_lab.budget import paper, pasted
+from lora_lab.budget.architectures import ARCHITECTURES
 from lora_lab.dashboard.kinds import ALL, Choice, Setting, Switch, Whole
 from lora_lab.dashboard.sheet import Preset, Sheet
 from lora_lab.targets import ALL_LINEAR

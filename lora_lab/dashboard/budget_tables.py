@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from lora_lab import paper
-from lora_lab.cost import Count
+from lora_lab.budget import paper
+from lora_lab.budget.cost import Count
 from lora_lab.dashboard import export
 from lora_lab.dashboard.counts import Asked
 from lora_lab.dashboard.language import t

@@ -13,8 +13,8 @@ from dataclasses import fields
 from typing import Any
 
 from lora_lab.adapt import LoraConfig
-from lora_lab.architectures import ARCHITECTURES
-from lora_lab.counting import Blueprint
+from lora_lab.budget.architectures import ARCHITECTURES
+from lora_lab.budget.counting import Blueprint
 from lora_lab.models import DEFAULT_MODEL
 from lora_lab.targets import choose_layers
 
@@ -59,7 +59,7 @@ def lora_lab_code(source: Source, lora: LoraConfig, *, head: bool = True) -> str
             f"import torch\nfrom transformers import {auto}\n\n"
             "from lora_lab import LoraConfig, apply_lora\n"
         )
-        last = "from lora_lab.architectures import configuration\n"
+        last = "from lora_lab.budget.architectures import configuration\n"
         model = _META.format(auto=auto, config=f"configuration({_literal(source)})")
         model += _weights(source, auto)
     return (

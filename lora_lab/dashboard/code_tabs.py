@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from lora_lab.adapt import LoraConfig
-from lora_lab.counting import Blueprint
+from lora_lab.budget.counting import Blueprint
 from lora_lab.dashboard import code
 from lora_lab.dashboard.language import t
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from lora_lab.advice import Advice, Measured, Rival, advise, measured_grids
-from lora_lab.advice_question import AdviceError, Question
-from lora_lab.comparing import Difference
+from lora_lab.advice.advising import Advice, Measured, Rival, advise, measured_grids
+from lora_lab.advice.machine_speed import Speed, rates, speed_of
+from lora_lab.advice.question import AdviceError, Question
+from lora_lab.advice.recipe import train_command
 from lora_lab.dashboard import (
     compare_rows,
     export,
@@ -27,11 +28,10 @@ from lora_lab.dashboard.kinds import Choice, Text, Whole
 from lora_lab.dashboard.language import t
 from lora_lab.dashboard.sheet import Sheet
 from lora_lab.evaluation import Interval
-from lora_lab.machine_speed import Speed, rates, speed_of
 from lora_lab.models import DEFAULT_MODEL
-from lora_lab.recipe import train_command
+from lora_lab.results.comparing import Difference
+from lora_lab.results.stored_grid import GridError, StoredGrid
 from lora_lab.runs import RunConfig
-from lora_lab.stored_grid import GridError, StoredGrid
 
 _PARAMETERS = (3_000, 10_000, 30_000, 100_000, 300_000, 500_000)  # the last is above all measured
 _MINUTES = (0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60)

@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from lora_lab.comparing import Difference, paired_difference
 from lora_lab.dashboard import compare_rows, unusual, wording
 from lora_lab.dashboard.compare_words import points
 from lora_lab.dashboard.language import t
-from lora_lab.results_table import right_answers
+from lora_lab.results.comparing import Difference, paired_difference
+from lora_lab.results.table import right_answers
 
 _NUMBERS = ("rank", "scale", "rate", "train")
 _WORDS = ("layers", "targets")  # ordered by how many parameters they train

@@ -13,9 +13,9 @@ import streamlit as st
 from lora_lab.dashboard import folders, unusual, wording
 from lora_lab.dashboard.language import t
 from lora_lab.presets import STORED
-from lora_lab.results_table import epochs_table, pareto_front, runs_table, settings_table
+from lora_lab.results.stored_grid import GridError, read_grid
+from lora_lab.results.table import epochs_table, pareto_front, runs_table, settings_table
 from lora_lab.runs import Run
-from lora_lab.stored_grid import GridError, read_grid
 
 CLASSROOM = "classroom"
 ORIGINS = SHIPPED, OWN = "shipped", "own"

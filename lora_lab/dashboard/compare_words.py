@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from lora_lab.comparing import Difference, paired_difference
 from lora_lab.dashboard import wording
 from lora_lab.dashboard.language import t
 from lora_lab.evaluation import Interval
-from lora_lab.results_table import right_answers
+from lora_lab.results.comparing import Difference, paired_difference
+from lora_lab.results.table import right_answers
 
 _BASES = ("seeds", "sentences", "mcnemar", "intervals")
 

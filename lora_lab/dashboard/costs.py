@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 from lora_lab.adapt import LoraConfig, TwoSidedConfig, apply_two_sided, trainable_parameters
-from lora_lab.architectures import configuration, on_meta_device
-from lora_lab.cost import size
-from lora_lab.counting import Blueprint, Count, Memory
+from lora_lab.budget.architectures import configuration, on_meta_device
+from lora_lab.budget.cost import size
+from lora_lab.budget.counting import Blueprint, Count, Memory
 from lora_lab.dashboard import wording
 from lora_lab.dashboard.language import t
 from lora_lab.runs import RunConfig

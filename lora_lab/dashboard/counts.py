@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
-from lora_lab import pasted
 from lora_lab.adapt import LoraConfig
-from lora_lab.counting import Blueprint, Count
+from lora_lab.budget import pasted
+from lora_lab.budget.counting import Blueprint, Count
+from lora_lab.budget.pasted import PastedError
 from lora_lab.dashboard import fitting
 from lora_lab.dashboard.budget_sheet import PASTED
 from lora_lab.dashboard.sheet import Values
-from lora_lab.pasted import PastedError
 from lora_lab.targets import ALL_LINEAR
 
 

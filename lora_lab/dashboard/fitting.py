@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from lora_lab.counting import Blueprint
+from lora_lab.budget.counting import Blueprint
 from lora_lab.dashboard.kinds import ALL
 from lora_lab.targets import ALL_LINEAR, SHORT_NAMES
 

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import streamlit as st
 
-from lora_lab import jobs, stored_baselines
+from lora_lab import jobs
 from lora_lab.data import EMBEDDED, is_fetched
 from lora_lab.evaluation import Evaluation
+from lora_lab.results import stored_baselines
+from lora_lab.results.stored_baselines import Baselines
 from lora_lab.runs import DataConfig, Run, RunConfig, RunError
-from lora_lab.stored_baselines import Baselines
 
 NEWEST = 200  # runs that are offered to look at
 CLOCK_TICK = 50_000_000  # nanoseconds: what a file system's clock may lag behind

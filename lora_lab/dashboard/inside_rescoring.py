@@ -10,14 +10,14 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from lora_lab.comparing import paired_difference
 from lora_lab.dashboard import anatomy, export, inside_charts, language, state, trained, wording
 from lora_lab.dashboard.kinds import ALL, Whole
 from lora_lab.dashboard.language import t
 from lora_lab.dashboard.trained import Score, Scores, SoFar
 from lora_lab.evaluation import Evaluation
+from lora_lab.inside.spectra import share_kept
+from lora_lab.results.comparing import paired_difference
 from lora_lab.runs import Run
-from lora_lab.spectra import share_kept
 
 EVERYTHING = 4096  # a rank that no run has: nothing is cut
 TIMES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)

@@ -21,8 +21,8 @@ from lora_lab.dashboard import (
 from lora_lab.dashboard.language import t
 from lora_lab.dashboard.sheet import Sheet
 from lora_lab.derivations.low_rank import subspace_similarities
+from lora_lab.inside.spectra import Space, Update
 from lora_lab.runs import Run
-from lora_lab.spectra import Space, Update
 
 SPACES: tuple[str, ...] = get_args(Space)
 NEWEST = 10  # runs whose files are read to find one to compare with

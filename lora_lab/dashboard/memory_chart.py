@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lora_lab.cost import Memory, size
+from lora_lab.budget.cost import Memory, size
 
 PARTS = ("weights", "gradients", "optimizer")
 _UNITS = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from lora_lab.counting import Count, MatrixKind
+from lora_lab.budget.counting import Count, MatrixKind
 from lora_lab.dashboard.drawing import box, document, text
 from lora_lab.dashboard.language import t
 from lora_lab.runs import RunConfig

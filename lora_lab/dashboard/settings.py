@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import get_args
 
 from lora_lab.adapt import LoraConfig, TwoSidedConfig
-from lora_lab.architectures import configuration
+from lora_lab.budget.architectures import configuration
 from lora_lab.choices import Method, Precision, PrefixChoice
 from lora_lab.dashboard import uploads
 from lora_lab.dashboard.kinds import ALL, Choice, LayerChoice, Several, Source, Whole

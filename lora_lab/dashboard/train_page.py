@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import streamlit as st
 
-from lora_lab import jobs, pace
+from lora_lab import jobs
+from lora_lab.advice import pace
+from lora_lab.budget.counting import Count
 from lora_lab.checkpoints import StorageError
-from lora_lab.counting import Count
 from lora_lab.dashboard import (
     code_tabs,
     compare_rows,

@@ -20,13 +20,13 @@ from datasets import Dataset, DatasetDict
 from torch import nn
 
 from lora_lab.adapt import freeze
-from lora_lab.answers import read_answers
 from lora_lab.dashboard import folders
 from lora_lab.evaluation import Evaluation, evaluate_predictions
+from lora_lab.inside.rescoring import Rescorer
 from lora_lab.models import LoadedModel, load_model
 from lora_lab.prediction import predict_probabilities
-from lora_lab.rescoring import Rescorer
 from lora_lab.runs import DataConfig, Run, load_trained, read_run, shared_cache
+from lora_lab.runs.answers import read_answers
 from lora_lab.sharing import share_frozen
 
 CORES = torch.get_num_threads()  # what torch takes by itself; OMP_NUM_THREADS can say less

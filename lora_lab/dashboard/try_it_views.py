@@ -7,9 +7,9 @@ from html import escape
 
 import numpy as np
 
-from lora_lab.attribution import Attribution
 from lora_lab.dashboard.answers import Column
 from lora_lab.dashboard.language import t
+from lora_lab.inside.attribution import Attribution
 from lora_lab.plots import colours
 
 FOR, AGAINST = "0, 114, 178", "213, 94, 0"  # Okabe and Ito's blue and vermillion

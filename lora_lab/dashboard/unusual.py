@@ -13,7 +13,7 @@ from lora_lab.runs import RunConfig
 
 
 def _of(config: RunConfig) -> dict[str, Any]:
-    """Named like the columns of ``results_table``."""
+    """Named like the columns of ``results.table``."""
     lora = config.lora if config.method == "lora" else LoraConfig()
     return dict(
         pretrained=config.pretrained,

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lora_lab.attribution import leave_one_word_out
 from lora_lab.derivations.low_rank import subspace_similarity, truncated_svd
 from lora_lab.exercises.checking import Mistake, attempt, check, expect, numbers, one_number, same
+from lora_lab.inside.attribution import leave_one_word_out
 
 
 @check

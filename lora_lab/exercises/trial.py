@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from lora_lab.evaluation import Interval
 from lora_lab.exercises.checking import Mistake, attempt, check, expect, numbers, one_number
-from lora_lab.verdicts import FAILS, HOLDS, OPEN, OUTCOMES, above
+from lora_lab.results.verdicts import FAILS, HOLDS, OPEN, OUTCOMES, above
 
 NORMAL = 1.96
 Rule = Callable[..., str]

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import binom
 
 from lora_lab.exercises.checking import attempt, check, expect, numbers, one_number
-from lora_lab.surges import chance_of_any
+from lora_lab.watching.surges import chance_of_any
 
 
 @check

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import psutil
 
-from lora_lab import cli, stored_baselines
+from lora_lab.cli import main as cli
 from lora_lab.jobs import tickets
+from lora_lab.results import stored_baselines
 from lora_lab.runs import RunConfig
 
 

@@ -8,9 +8,9 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from lora_lab.comparing import Difference
 from lora_lab.plots.spectra import DASHES, MARKERS, PALETTE
 from lora_lab.plots.style import BLUE, GREY, ORANGE, RED, STYLE, figure_of, label
+from lora_lab.results.comparing import Difference
 
 #: (value, low, high)
 Point = Sequence[float]

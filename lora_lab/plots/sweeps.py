@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from lora_lab.comparing import Difference
 from lora_lab.plots.spectra import DASHES, MARKERS, PALETTE
 from lora_lab.plots.style import BLUE, GREY, RED, STYLE, figure_of, label
+from lora_lab.results.comparing import Difference
 
 #: Accuracy of a setting with its 95% interval: (value, low, high).
 Scored = tuple[float, float, float]

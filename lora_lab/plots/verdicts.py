@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from lora_lab.evaluation import Interval
 from lora_lab.plots.style import BLUE, GREY, RED, STYLE, figure_of, label
-from lora_lab.verdicts import FAILS, HOLDS, OPEN, above
+from lora_lab.results.verdicts import FAILS, HOLDS, OPEN, above
 
 #: Colour and marker of each outcome: either alone tells them apart.
 _LOOK = {HOLDS: (BLUE, "o"), FAILS: (RED, "X"), OPEN: (GREY, "s")}

@@ -26,8 +26,8 @@ from lora_lab.plots.style import (
 )
 
 if TYPE_CHECKING:
-    from lora_lab.surges import SurgeRule
-    from lora_lab.watching import Watch
+    from lora_lab.watching.daily import Watch
+    from lora_lab.watching.surges import SurgeRule
 
 LINE_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, RED, GREY)
 MARKERS = ("o", "s", "^", "D", "v", "X")

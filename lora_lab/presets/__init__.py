@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lora_lab.choices import PresetSize
+from lora_lab.inside.stored_updates import write_updates
 from lora_lab.presets import amount, classroom, inside, settings
 from lora_lab.runs import Run, RunConfig
-from lora_lab.stored_updates import write_updates
 
 Configs = dict[str, RunConfig]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from lora_lab.checkpoints import write_atomically
-from lora_lab.results_table import COLUMNS, as_table, runs_table, settings_of, settings_table
+from lora_lab.results.table import COLUMNS, as_table, runs_table, settings_of, settings_table
 from lora_lab.runs import Run
 
 #: Columns of a table of runs in any state; numbers that a run does not have are missing.

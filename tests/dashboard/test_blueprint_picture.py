@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lora_lab.adapt import LoraConfig
-from lora_lab.counting import Blueprint
+from lora_lab.budget.counting import Blueprint
 from lora_lab.dashboard import blueprint_picture as picture
 from lora_lab.dashboard.blueprint_picture import Drawn
 

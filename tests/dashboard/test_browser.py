@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from lora_lab import jobs
 from lora_lab.adapt import LoraConfig
-from lora_lab.counting import count
+from lora_lab.budget.counting import count
 
 from ..waiting import wait_for
 from .browser import address_has, settled

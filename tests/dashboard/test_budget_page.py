@@ -9,11 +9,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
-from lora_lab import paper
 from lora_lab.adapt import LoraConfig
-from lora_lab.architectures import ARCHITECTURES
-from lora_lab.cost import size
-from lora_lab.counting import count
+from lora_lab.budget import paper
+from lora_lab.budget.architectures import ARCHITECTURES
+from lora_lab.budget.cost import size
+from lora_lab.budget.counting import count
 from lora_lab.dashboard import language
 
 from .conftest import APP, address, again, labels, open_page, texts

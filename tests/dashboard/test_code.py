@@ -9,7 +9,7 @@ import re
 import pytest
 
 from lora_lab.adapt import LoraConfig
-from lora_lab.counting import Blueprint, count
+from lora_lab.budget.counting import Blueprint, count
 from lora_lab.dashboard.code import lora_lab_code, peft_code, peft_targets
 
 TINY = dict(num_hidden_layers=4, hidden_size=32, num_attention_heads=4, intermediate_size=48,

@@ -11,8 +11,8 @@ from streamlit.testing.v1 import AppTest
 from lora_lab.adapt import LoraConfig
 from lora_lab.dashboard import compare_advice, compare_rows, settings
 from lora_lab.presets import PRESETS
+from lora_lab.results.stored_grid import write_grid
 from lora_lab.runs import DataConfig, RunConfig
-from lora_lab.stored_grid import write_grid
 from lora_lab.training import TrainConfig
 
 from ..made_runs import answers, lora, make_run

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
-from lora_lab.comparing import interval_over_seeds
 from lora_lab.dashboard import (
     compare_across,
     compare_charts,
@@ -24,9 +23,10 @@ from lora_lab.dashboard import (
 from lora_lab.dashboard.kinds import Names
 from lora_lab.presets import STORED, preset
 from lora_lab.presets.classroom import SEEDS
-from lora_lab.results_table import right_answers
+from lora_lab.results.comparing import interval_over_seeds
+from lora_lab.results.stored_grid import read_grid, write_grid
+from lora_lab.results.table import right_answers
 from lora_lab.runs import DataConfig
-from lora_lab.stored_grid import read_grid, write_grid
 
 from ..made_runs import answers, lora, make_run
 from .conftest import address as address_of

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lora_lab.adapt import LoraConfig
-from lora_lab.architectures import ARCHITECTURES
-from lora_lab.counting import Blueprint
+from lora_lab.budget.architectures import ARCHITECTURES
+from lora_lab.budget.counting import Blueprint
 from lora_lab.dashboard import fitting
 from lora_lab.dashboard.budget_sheet import SHEET
 from lora_lab.targets import choose_layers, find_targets

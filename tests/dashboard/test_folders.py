@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lora_lab.dashboard import folders
-from lora_lab.results_table import runs_table
+from lora_lab.results.table import runs_table
 
 from ..made_runs import answers, lora, make_run
 

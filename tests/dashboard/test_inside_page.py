@@ -13,12 +13,12 @@ from streamlit.testing.v1 import AppTest
 
 from lora_lab.adapt import LoraConfig, adapted_layers, disabled
 from lora_lab.adapter_files import load_adapted_model
-from lora_lab.comparing import paired_difference
 from lora_lab.dashboard import export, inside_charts, inside_rescoring, trained
 from lora_lab.evaluation import evaluate_predictions
+from lora_lab.inside.rescoring import changed_update
 from lora_lab.prediction import evaluate, predict_probabilities
 from lora_lab.prefix_cache import PrefixCache
-from lora_lab.rescoring import changed_update
+from lora_lab.results.comparing import paired_difference
 from lora_lab.runs import DataConfig, RunConfig, execute, read_run
 from lora_lab.targets import layer_number, short_name
 from lora_lab.training import TrainConfig

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from lora_lab import dashboard, jobs
 from lora_lab.adapt import LoraConfig
-from lora_lab.counting import count
+from lora_lab.budget.counting import count
 from lora_lab.dashboard.language import LANGUAGES, catalogue
 from lora_lab.runs import DataConfig, Run, RunConfig, execute
 from lora_lab.training import TrainConfig

@@ -6,8 +6,8 @@ import altair as alt
 import pytest
 
 from lora_lab.adapt import LoraConfig
-from lora_lab.cost import size
-from lora_lab.counting import count
+from lora_lab.budget.cost import size
+from lora_lab.budget.counting import count
 from lora_lab.dashboard import export
 from lora_lab.dashboard.memory_chart import PARTS, memory_chart
 

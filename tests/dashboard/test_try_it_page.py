@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
-from lora_lab.answers import Answers
-from lora_lab.attribution import Attribution, Word
 from lora_lab.baselines import vader_scores
 from lora_lab.dashboard import answers, trained, try_it_views
+from lora_lab.inside.attribution import Attribution, Word
 from lora_lab.models import load_model
 from lora_lab.prediction import predict_probabilities
 from lora_lab.runs import load_trained, read_run
+from lora_lab.runs.answers import Answers
 
 from .conftest import address, open_page, texts
 from .finished import FULL, HEAD, LARGE, RANDOM, train_all

@@ -11,7 +11,7 @@ from lora_lab.exercises.trial import (
     check_sentences_needed,
     check_suffices,
 )
-from lora_lab.verdicts import FAILS, HOLDS, OPEN, above
+from lora_lab.results.verdicts import FAILS, HOLDS, OPEN, above
 
 
 def reading(low, high):

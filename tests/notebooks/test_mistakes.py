@@ -6,7 +6,6 @@ until something stops it. That must be a comparison of values, in a cell that th
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import nbformat
@@ -15,31 +14,58 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-#: notebook, module of the library (of ``derivations``, or beside it), function, what it becomes (an
-#: expression in ``_right``)
+#: notebook, module of the library, function, what it becomes (an expression in ``_right``)
 MISTAKES = (
-    ("01", "losses", "binary_cross_entropy_grad", "lambda z, y: -_right(z, y)"),
-    ("01", "losses", "mean_binary_cross_entropy_grad", "lambda z, y: _right(z, y) * len(z)"),
-    ("01", "losses", "mean_softmax_cross_entropy_grad", "lambda z, y: _right(z, y) / 2"),
-    ("02", "low_rank", "truncated_svd", "lambda M, rank: _right(M, max(rank - 1, 1))"),
-    ("03", "two_sided", "dense_backward", "lambda *a, **k: _right(*a, **k)._replace(V=None)"),
-    ("04", "lora", "forward", "lambda *a, **k: 1.01 * _right(*a, **k)"),
-    ("04", "lora", "backward", "lambda *a, **k: (lambda g: g._replace(B=-g.B))(_right(*a, **k))"),
+    ("01", "derivations.losses", "binary_cross_entropy_grad", "lambda z, y: -_right(z, y)"),
+    (
+        "01",
+        "derivations.losses",
+        "mean_binary_cross_entropy_grad",
+        "lambda z, y: _right(z, y) * len(z)",
+    ),
+    (
+        "01",
+        "derivations.losses",
+        "mean_softmax_cross_entropy_grad",
+        "lambda z, y: _right(z, y) / 2",
+    ),
+    ("02", "derivations.low_rank", "truncated_svd", "lambda M, rank: _right(M, max(rank - 1, 1))"),
+    (
+        "03",
+        "derivations.two_sided",
+        "dense_backward",
+        "lambda *a, **k: _right(*a, **k)._replace(V=None)",
+    ),
+    ("04", "derivations.lora", "forward", "lambda *a, **k: 1.01 * _right(*a, **k)"),
+    (
+        "04",
+        "derivations.lora",
+        "backward",
+        "lambda *a, **k: (lambda g: g._replace(B=-g.B))(_right(*a, **k))",
+    ),
     (
         "05",
-        "lora",
+        "derivations.lora",
         "backward",
         "lambda *a, **k: (lambda g: g._replace(A=0 * g.A))(_right(*a, **k))",
     ),
-    ("06", "lora", "forward", "lambda *a, scaling, **k: _right(*a, scaling=2 * scaling, **k)"),
-    ("08", "lora", "update", "lambda A, B, scaling: _right(A, B, scaling**2)"),
-    ("09", "lora", "forward", "lambda *a, mask=None, **k: _right(*a[:6], **k)"),
-    ("12", "surges", "_tail", "lambda N, X, n: _right(N, X + N // 50, n)"),
-    ("12", "surges", "chance_of_any", "lambda rate, days: rate * days"),
-    ("10", "low_rank", "subspace_similarities", "lambda a, b: _right(a, b) ** 0.5"),
-    ("09", "lora", "forward", "lambda *a, mask=None, **k: _right(*a[:6], **k)"),
-    ("10", "low_rank", "subspace_similarities", "lambda a, b: _right(a, b) ** 0.5"),
-    ("11", "losses", "mean_binary_cross_entropy_grad", "lambda z, y: _right(z, y) * len(z)"),
+    (
+        "06",
+        "derivations.lora",
+        "forward",
+        "lambda *a, scaling, **k: _right(*a, scaling=2 * scaling, **k)",
+    ),
+    ("08", "derivations.lora", "update", "lambda A, B, scaling: _right(A, B, scaling**2)"),
+    ("09", "derivations.lora", "forward", "lambda *a, mask=None, **k: _right(*a[:6], **k)"),
+    ("10", "derivations.low_rank", "subspace_similarities", "lambda a, b: _right(a, b) ** 0.5"),
+    (
+        "11",
+        "derivations.losses",
+        "mean_binary_cross_entropy_grad",
+        "lambda z, y: _right(z, y) * len(z)",
+    ),
+    ("12", "watching.surges", "_tail", "lambda N, X, n: _right(N, X + N // 50, n)"),
+    ("12", "watching.surges", "chance_of_any", "lambda rate, days: rate * days"),
 )
 
 
@@ -47,9 +73,8 @@ MISTAKES = (
 def test_a_mistake_in_the_library_stops_the_notebook(number, module, function, wrong):
     (path,) = NOTEBOOKS.glob(f"{number}_*.ipynb")
     notebook = nbformat.read(path, as_version=4)
-    home = "lora_lab.derivations" if find_spec(f"lora_lab.derivations.{module}") else "lora_lab"
     breaking = (
-        f"from {home} import {module} as _broken\n"
+        f"import lora_lab.{module} as _broken\n"
         f"_right = _broken.{function}\n"
         f"_broken.{function} = {wrong}"
     )

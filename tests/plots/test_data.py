@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lora_lab.comparing import Difference
 from lora_lab.evaluation import Interval
 from lora_lab.plots import data
+from lora_lab.results.comparing import Difference
 
 POINTS = {n: (a, a - 0.05, a + 0.03) for n, a in ((16, 0.55), (64, 0.6), (1024, 0.8), (7461, 0.85))}
 LEVELS = {"VADER": 0.63, "majority class": 0.5, "zero-shot": 0.64}

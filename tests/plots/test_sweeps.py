@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lora_lab.comparing import Difference
 from lora_lab.evaluation import Interval
 from lora_lab.plots import sweeps
+from lora_lab.results.comparing import Difference
 
 RATES = (3e-4, 1e-3, 3e-3, 1e-2)
 CURVE = [(rate, 0.7 + i / 100, 0.68 + i / 100, 0.73 + i / 100) for i, rate in enumerate(RATES)]

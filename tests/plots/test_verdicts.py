@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lora_lab.evaluation import Interval
 from lora_lab.plots.verdicts import judged
-from lora_lab.verdicts import FAILS, HOLDS, OPEN
+from lora_lab.results.verdicts import FAILS, HOLDS, OPEN
 
 ROWS = {
     "within the margin": (0.0, Interval(-0.01, 0.01)),

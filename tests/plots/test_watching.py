@@ -9,8 +9,8 @@ import pytest
 from scipy.stats import betabinom
 
 from lora_lab.plots import watching as plots
-from lora_lab.surges import DayCount, SurgeRule
-from lora_lab.watching import watch
+from lora_lab.watching.daily import watch
+from lora_lab.watching.surges import DayCount, SurgeRule
 
 START = datetime.date(2024, 3, 1)
 DATES = [START + datetime.timedelta(days=i) for i in range(70)]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lora_lab.comparing import interval_over_seeds
+from lora_lab.results.comparing import interval_over_seeds
 from lora_lab.runs import Run
 from lora_lab.sweeps import attempts_table, summary_table, write_tables
 

@@ -1,0 +1,1 @@
+"""What LoRA costs, counted without weights: parameters, memory, files; for any architecture."""

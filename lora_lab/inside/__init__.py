@@ -1,0 +1,1 @@
+"""What a trained update looks like and what it does."""

@@ -1,0 +1,1 @@
+"""A stream of dated texts, watched for sudden and slow changes."""

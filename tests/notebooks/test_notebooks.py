@@ -77,6 +77,15 @@ def test_first_cell_says_what_for_and_how_long(path):
         assert heading in first.source
 
 
+@each_notebook
+def test_leads_to_its_neighbours(path):
+    place, (first, *_, last) = NOTEBOOKS.index(path), markdown(path)
+    for before in NOTEBOOKS[:place][-1:]:
+        assert f"]({before.name})" in first
+    for after in NOTEBOOKS[place + 1 :][:1]:
+        assert f"]({after.name})" in first and f"]({after.name})" in last
+
+
 @each_lesson
 def test_last_cells_are_exercises_summary_next(path):
     text = "\n".join(markdown(path))

@@ -102,16 +102,20 @@ def domains(size: PresetSize = "full") -> Configs:
     """What is left in another domain? Eight settings, three seeds each.
 
     LoRA (r = 8 on query and value) and full fine-tuning on 512 sentences of each of the four
-    domains for three epochs, scored on the test sentences of all four. Quick: LoRA in the top two
-    layers on 256 film-review and 256 product-review sentences.
+    domains for three epochs, each method at three times its usual rate, since at the usual one so
+    few steps leave LoRA at the majority class; scored on the test sentences of all four. Quick: LoRA
+    in the top two layers on 256 film-review and 256 product-review sentences.
     """
     quick = size == "quick"
+    faster = 1 if quick else 3
     settings = {}
     for method in ("lora",) if quick else ("lora", "full"):
         for domain in ("movie-reviews", "product-reviews") if quick else EMBEDDED:
             lora = replace(PAPER, layers="top:2") if quick else PAPER
             sentences, epochs = (256, 8) if quick else (512, 3)
             plain = _config(method, sentences, epochs=epochs, lora=lora, domain=domain)
+            rate = faster * plain.train.learning_rate
+            plain = replace(plain, train=replace(plain.train, learning_rate=rate))
             others = ("movie-reviews", "product-reviews") if quick else tuple(EMBEDDED)
             settings[f"{method}_{domain}"] = replace(
                 plain, also_test=tuple(name for name in others if name != domain)

@@ -65,7 +65,7 @@ def accuracy_over(
     layers = [lines_across(across, line, (low + high) / 2, dark)]
     if front is not None:
         layers.append(_front(placed[front.loc[placed.index]], axis, y))
-    elif axis in ("rank", "train") or (axis == "alpha" and alpha_follows_rank(items)):
+    elif axis in ("rank", "rate", "train") or (axis == "alpha" and alpha_follows_rank(items)):
         middle = alt.Y("mean(test):Q", title=t("compare.chart.accuracy"))
         layers.append(
             base.mark_line(strokeWidth=1.5, opacity=0.5).encode(y=middle, detail="whose:N")

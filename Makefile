@@ -37,11 +37,16 @@ lab: setup
 book: setup
 	$(BIN)/python book/build.py
 
+# What must be covered almost wholly (pyproject.toml names the modules), and its tests.
+MATHEMATICS := tests/derivations tests/test_layers.py tests/test_adapt.py tests/test_adapter_files.py
+
 # Two at a time: most tests keep one core busy. The data is there before either begins, and a worker
-# that has nothing left takes over some of the other's. The book executes every notebook under
-# nbmake, two at a time as well, so the tests need not do it a second time.
+# that has nothing left takes over some of the other's. Coverage is asked where it matters alone: it
+# makes tests take twice as long. The book executes every notebook under nbmake, two at a time as
+# well, so the tests need not do it a second time.
 test: setup lint
-	$(BIN)/python -m pytest tests -n 2 --dist worksteal --cov --cov-report=term
+	$(BIN)/python -m pytest $(MATHEMATICS) -n 2 --cov
+	$(BIN)/python -m pytest tests $(MATHEMATICS:%=--ignore=%) -n 2 --dist worksteal
 	$(BIN)/python book/build.py
 
 lint: .venv/ready

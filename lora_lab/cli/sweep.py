@@ -101,6 +101,7 @@ def _grid(options: Namespace, configs: Mapping[str, RunConfig], folder: Path) ->
     if options.export and not failed:
         write_grid(list(runs.values()), options.export, shlex.join(["lora-lab", *options.words]))
         if also := ALSO_STORED.get(options.preset):
+            print("Now the tables of its updates: some minutes.", file=sys.stderr)
             also(list(runs.values()), options.export)
     if options.json:
         print(json.dumps({name: _facts(run) for name, run in runs.items()}))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import shlex
+import subprocess
+import sys
 
 import pytest
 
@@ -48,6 +50,15 @@ def test_count_reads_a_configuration_file(run, tiny_folder):
     status, out, _ = run("count", "--model", str(tiny_folder), "--rank", "2", "--targets", "q")
     assert status == 0
     assert f"{2 * 2 * (32 + 32):,}" in out, "two layers, A (2, 32) and B (32, 2)"
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    """As in ``lora-lab check | head -1``."""
+    words = [sys.executable, "-m", "lora_lab", "check"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(words, text=True, **pipes) as command:
+        command.stdout.close()
+        assert command.stderr.read() == ""
 
 
 def test_check_accepts_the_derivations_and_refuses_a_mistake(run):

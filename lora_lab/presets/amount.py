@@ -103,8 +103,8 @@ def domains(size: PresetSize = "full") -> Configs:
 
     LoRA (r = 8 on query and value) and full fine-tuning on 512 sentences of each of the four
     domains for three epochs, each method at three times its usual rate, since at the usual one so
-    few steps leave LoRA at the majority class; scored on the test sentences of all four. Quick: LoRA
-    in the top two layers on 256 film-review and 256 product-review sentences.
+    few steps leave LoRA at the majority class; scored on the test sentences of all four. Quick:
+    LoRA in the top two layers on 256 film-review and 256 product-review sentences.
     """
     quick = size == "quick"
     faster = 1 if quick else 3

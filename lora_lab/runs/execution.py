@@ -24,6 +24,7 @@ from lora_lab.runs.folder import Run, RunError, read_run, write_json, write_stat
 from lora_lab.runs.machine import environment, forget_peak_memory, peak_memory
 from lora_lab.training import Listener, TrainingRun, train
 
+
 def execute(
     config: RunConfig,
     folder: Path,

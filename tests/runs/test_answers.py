@@ -8,8 +8,8 @@ import pytest
 from lora_lab.adapt import LoraConfig
 from lora_lab.data import fingerprint
 from lora_lab.prediction import predict_probabilities
-from lora_lab.runs.answers import FILE, read_answers
 from lora_lab.runs import DataConfig, RunConfig, execute, load_trained
+from lora_lab.runs.answers import FILE, read_answers
 from lora_lab.training import TrainConfig
 
 

@@ -16,7 +16,6 @@ from lora_lab.adapt import LoraConfig, TwoSidedConfig, adapted_layers
 from lora_lab.cli.demo import run_demo
 from lora_lab.data import fetch, load_data
 from lora_lab.prediction import evaluate, predict_probabilities
-from lora_lab.runs.answers import read_answers
 from lora_lab.runs import (
     LEARNING_RATES,
     DataConfig,
@@ -32,6 +31,7 @@ from lora_lab.runs import (
     read_run,
     with_learning_rate_for,
 )
+from lora_lab.runs.answers import read_answers
 from lora_lab.training import DivergenceError, TrainConfig
 
 

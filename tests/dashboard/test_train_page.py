@@ -162,7 +162,7 @@ def test_runs_beside_each_other_are_called_by_what_tells_them_apart():
         "LoRA r=8, alpha=16, all matrices, all layers, 3 epochs",
         "LoRA r=8, alpha=16, all matrices, all layers, 1 epoch, seed 4",
     ]
-    assert wording.titles([first]) == ["LoRA r=8, alpha=16, all-linear, all layers"]
+    assert wording.titles([first]) == ["LoRA r=8, alpha=16, all matrices, all layers"]
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ MISTAKES = (
         "lambda *a, scaling, **k: _right(*a, scaling=2 * scaling, **k)",
     ),
     ("08", "derivations.lora", "update", "lambda A, B, scaling: _right(A, B, scaling**2)"),
-    ("09", "derivations.lora", "forward", "lambda *a, mask=None, **k: _right(*a[:6], **k)"),
+    ("09", "evaluation", "evaluate_predictions", "lambda y, p, *a: _right(y, p[::-1], *a)"),
     ("10", "derivations.low_rank", "subspace_similarities", "lambda a, b: _right(a, b) ** 0.5"),
     (
         "11",

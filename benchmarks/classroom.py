@@ -257,8 +257,9 @@ def _resident(process: psutil.Process) -> int:
 
 
 def _trains(process: psutil.Process) -> bool:
+    """Who trains lets others go first; the process that it was forked from does not."""
     try:
-        return "lora_lab.jobs.trainer" in process.cmdline()
+        return process.nice() > 0 and any("lora_lab.jobs" in word for word in process.cmdline())
     except psutil.Error:
         return False
 

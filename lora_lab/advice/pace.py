@@ -50,34 +50,69 @@ def expect(config: RunConfig, examples: dict[str, int], finished: list[Run]) -> 
     )
 
 
+@dataclass(frozen=True)
+class Rates:
+    """Seconds per sentence of a grid's runs, worked out once for any number of questions.
+
+    Attributes:
+        by_method: the median of all runs with a method and a model.
+        by_layers: of those that also adapt the same layers.
+    """
+
+    by_method: dict[tuple[str, str], Rate]
+    by_layers: dict[tuple[str, str, str], Rate]
+
+    @classmethod
+    def of(cls, grid: pd.DataFrame) -> Rates:
+        """
+        Args:
+            grid: a table of runs with usual arithmetic (``TrainConfig``).
+        """
+        # A table of runs tells how many test sentences there were, and so how many to validate.
+        held_out = grid["examples"] * HELD_OUT["validation"] / HELD_OUT["test"]
+        read = sentences(grid["train"], held_out, grid["epochs"], grid["epochs"])
+        timed = grid.assign(rate=grid["seconds"] / read, held_out=held_out)
+
+        def medians(*columns: str) -> dict[tuple, Rate]:
+            return {
+                key: Rate(runs["rate"].median(), runs["held_out"].median(), len(runs))
+                for key, runs in timed.groupby(list(columns))
+            }
+
+        return cls(medians("method", "model"), medians("method", "model", "layers"))
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Seconds per sentence, sentences held out for validation, and how many runs say so."""
+
+    seconds: float
+    held_out: float
+    runs: int
+
+
 def expect_from_grid(
-    config: RunConfig, examples: dict[str, int], grid: pd.DataFrame
+    config: RunConfig, examples: dict[str, int], rates: Rates
 ) -> Expectation | None:
     """From the seconds per sentence of runs that another machine trained; None where none tells.
 
     Args:
         examples: sentences in each split of the run's data, as far as they are known.
-        grid: a table of runs with usual arithmetic (``TrainConfig``).
     """
     usual = TrainConfig()
     train = config.data.train_size or examples.get("train")
-    same_method = grid[(grid["method"] == config.method) & (grid["model"] == config.model)]
-    if not train or config.train.precision != usual.precision or same_method.empty:
+    kind = config.method, config.model
+    if not train or config.train.precision != usual.precision or kind not in rates.by_method:
         return None
-    layers = _layers(config) or ""
-    alike = same_method[same_method["layers"] == layers]
-    if config.train.prefix != usual.prefix:
-        alike = alike[:0]
-    judges = same_method if alike.empty else alike
-    # A table of runs tells how many test sentences there were, and so about how many to validate.
-    held_out = judges["examples"] * HELD_OUT["validation"] / HELD_OUT["test"]
-    read = sentences(judges["train"], held_out, judges["epochs"], judges["epochs"])
-    rates = judges["seconds"] / read
-    validation = examples.get("validation", held_out.median())
+    alike = None
+    if config.train.prefix == usual.prefix:
+        alike = rates.by_layers.get((*kind, _layers(config) or ""))
+    rate = alike or rates.by_method[kind]
+    validation = examples.get("validation", rate.held_out)
     return Expectation(
-        rates.median() * sentences(train, validation, config.train.epochs, _validations(config)),
-        len(judges),
-        not alike.empty,
+        rate.seconds * sentences(train, validation, config.train.epochs, _validations(config)),
+        rate.runs,
+        alike is not None,
         here=False,
     )
 

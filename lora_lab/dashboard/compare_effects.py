@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from lora_lab.dashboard import compare_rows, unusual, wording
+from lora_lab.dashboard import compare_rows, once, unusual, wording
 from lora_lab.dashboard.compare_words import points
 from lora_lab.dashboard.language import t
 from lora_lab.results.comparing import Difference, paired_difference
@@ -33,24 +34,42 @@ class Contrast:
     second: Any
 
 
+@dataclass(frozen=True)
+class Told:
+    """A sentence for each setting that was varied, as Markdown, and what they rest on."""
+
+    first: str
+    others: list[str]
+    about: str
+
+
 def show(runs: pd.DataFrame) -> None:
     """A sentence for each setting that was varied, what moves accuracy most first; the others
     folded, so that the chart is still seen on a small screen."""
+    told = once.result(partial(tell, runs))
+    if told is None:
+        return
+    st.markdown(f"- {told.first}")
+    with st.expander(t("compare.effect.others", count=len(told.others))):
+        st.markdown("\n".join(f"- {sentence}" for sentence in told.others))
+        st.caption(told.about)
+
+
+def tell(runs: pd.DataFrame) -> Told | None:
+    """None where no setting was varied alone."""
     items = compare_rows.items(runs, "settings")
     pairs = [(one, _answers(one, runs)) for one in contrasts(items)]
     pairs = [pair for pair in pairs if all(right is not None for right in pair[1])]
     found = [(one, paired_difference(*right, comparisons=len(pairs))) for one, right in pairs]
     if not found:
-        return
+        return None
     found.sort(key=lambda pair: (not pair[1].measurable, -abs(pair[1].value)))
     varied = compare_rows.varying(items, *_NUMBERS, *_WORDS, *unusual.COLUMNS)
     if not compare_rows.rates_vary(items):
         varied -= {"rate"}
-    first, *others = (f"- {_sentence(*pair, varied)}" for pair in found)
-    st.markdown(first)
-    with st.expander(t("compare.effect.others", count=len(others))):
-        st.markdown("\n".join(others))
-        st.caption(" ".join([t("compare.effect.about", count=len(found)), *_shared(items)]))
+    first, *others = (_sentence(*pair, varied) for pair in found)
+    about = [t("compare.effect.about", count=len(found)), *_shared(items)]
+    return Told(first, others, " ".join(about))
 
 
 def contrasts(items: pd.DataFrame) -> list[Contrast]:

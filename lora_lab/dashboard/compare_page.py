@@ -19,12 +19,13 @@ from lora_lab.dashboard import (
     compare_rows,
     export,
     form,
+    once,
     state,
     wording,
 )
 from lora_lab.dashboard.compare_rows import Rows
 from lora_lab.dashboard.compare_table import show_table
-from lora_lab.dashboard.compare_words import basis_texts, verdict
+from lora_lab.dashboard.compare_words import basis_texts, verdicts
 from lora_lab.dashboard.kinds import Choice, Names, Text
 from lora_lab.dashboard.language import t
 from lora_lab.dashboard.sheet import Sheet
@@ -74,7 +75,7 @@ def show() -> None:
         st.info(t("compare.nothing_left"))
         return
     compare_effects.show(kept)
-    items = compare_rows.items(kept, state.values()["unit"])
+    items = once.result(partial(compare_rows.items, kept, state.values()["unit"]))
     chosen, is_suggestion = _chosen(items, kept)
     _accuracy(items, chosen)
     compare_advice.show(SHEET)
@@ -100,10 +101,10 @@ def _accuracy(items: pd.DataFrame, chosen: list[str]) -> None:
     front = compare_rows.front(items, axis) if axis in compare_charts.COSTS else None
     dark = st.context.theme.type == "dark"
     draw = partial(compare_charts.accuracy_over, items, axis, front, chosen, dark)
-    st.altair_chart(draw(legend=False))
+    once.chart(partial(draw, legend=False))
     placed = items[compare_charts.has_place(items, axis)]
     st.html(compare_charts.legend(compare_charts.in_legend(placed["series"])))
-    export.figure(draw(legend=True), f"accuracy-over-{axis}")
+    export.figure(partial(draw, legend=True), f"accuracy-over-{axis}")
     st.caption(" ".join(_notes(items, placed, axis, front)))
 
 
@@ -182,8 +183,8 @@ def _verdicts(items: pd.DataFrame, chosen: list[str], runs: pd.DataFrame) -> Non
     if len(chosen) < 2:
         st.info(t("compare.verdict.choose"))
         return
-    others = chosen[1:]
-    found = [verdict(rows[chosen[0]], rows[other], runs, len(others)) for other in others]
+    first, *others = (rows[name] for name in chosen)
+    found = once.result(partial(verdicts, first, others, runs))
     st.markdown("\n".join(f"- {one.text}" for one in found))
     st.caption(" ".join(basis_texts(found)))
 
@@ -198,9 +199,9 @@ def _curves(items: pd.DataFrame, chosen: list[str], rows: Rows) -> None:
     quantities = ("validation_accuracy", "training_loss")
     for column, quantity in zip(st.columns(2), quantities, strict=True):
         draw = partial(compare_curves.curves, epochs, quantity, list(picked["title"]))
-        column.altair_chart(draw(legend=False))
         with column:
-            export.figure(draw(legend=True), f"curves-{quantity}")
+            once.chart(partial(draw, legend=False))
+            export.figure(partial(draw, legend=True), f"curves-{quantity}")
     st.html(compare_charts.legend(picked["title"]))
     st.caption(t("compare.curves.about"))
 

@@ -27,6 +27,11 @@ class Verdict:
     overlap: bool
 
 
+def verdicts(first: Any, others: Sequence[Any], runs: pd.DataFrame) -> list[Verdict]:
+    """The first row against each of the others, see ``verdict``."""
+    return [verdict(first, other, runs, len(others)) for other in others]
+
+
 def verdict(first: Any, second: Any, runs: pd.DataFrame, comparisons: int = 1) -> Verdict:
     """Compare two rows of ``compare_rows.items`` that were scored on the same sentences, as one of
     so many ``comparisons``."""

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 import torch
 
-from lora_lab.dashboard import charts, export, gradient_charts, hearing, state, wording
+from lora_lab.dashboard import charts, export, gradient_charts, hearing, once, state, wording
 from lora_lab.dashboard.hearing import DIFFERENCES, QUICK, SYMBOLIC, Case, Hearing
 from lora_lab.dashboard.language import t
 from lora_lab.derivations.referees import VALUE, WRONG, Finding
@@ -50,8 +50,8 @@ def entries(heard: Hearing, variable: str) -> None:
         referee = t(f"gradients.referee.{name}")
         with row.container(width=gradient_charts.entries_width(frame, letters)):
             st.markdown(f"**{referee}**")
-            st.altair_chart(
-                gradient_charts.entries_chart(frame, largest, titles, dark, letters),
+            once.chart(
+                partial(gradient_charts.entries_chart, frame, largest, titles, dark, letters),
                 alt=t("gradients.entries.alt", referee=referee),
             )
     st.caption(t("gradients.entries.caption"))
@@ -70,8 +70,9 @@ def curve(heard: Hearing, variable: str) -> None:
     titles = {name: t(f"gradients.curve.{name}") for name in ("step", "error")}
     wrong = heard.finding(DIFFERENCES, variable).verdict == WRONG
     dark, letters = st.context.theme.type == "dark", charts.letters()
-    st.altair_chart(
-        gradient_charts.errors_chart(errors, titles, dark, wrong=wrong, letters=letters),
+    draw = partial(gradient_charts.errors_chart, errors, titles, wrong=wrong)
+    once.chart(
+        partial(draw, dark=dark, letters=letters),
         alt=t("gradients.curve.heading"),
     )
     if wrong:
@@ -83,7 +84,7 @@ def curve(heard: Hearing, variable: str) -> None:
     st.markdown(text)
     if not state.presenting():
         export.both(
-            partial(gradient_charts.errors_chart, errors, titles, dark=False, wrong=wrong),
+            partial(draw, dark=False),
             gradient_charts.errors_frame(errors),
             f"step size {heard.trial.derivation.key} {variable}",
         )

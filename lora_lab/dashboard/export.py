@@ -17,6 +17,7 @@ import pandas as pd
 import streamlit as st
 from vl_convert import svg_to_png
 
+from lora_lab.dashboard import language
 from lora_lab.dashboard.language import t
 from lora_lab.runs import Run
 
@@ -114,9 +115,15 @@ def _plain(name: str) -> str:
 
 
 def _button(kind: str, make: Callable[[], bytes], name: str, mime: str) -> None:
+    spoken = language.current()
+
+    def made() -> bytes:
+        with language.speaking(spoken):
+            return make()
+
     st.download_button(
         kind,
-        make,
+        made,
         file_name=f"{_plain(name)}.{kind.lower()}",
         mime=mime,
         key=f"export.{name}.{kind}",

@@ -7,10 +7,12 @@ is called SWEEP/RUN and comes after all others.
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import time
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import streamlit as st
@@ -23,6 +25,7 @@ from lora_lab.results.stored_baselines import Baselines
 from lora_lab.runs import DataConfig, Run, RunConfig, RunError
 
 NEWEST = 200  # runs that are offered to look at
+READ_ANEW = 2.0  # seconds for which a run under way is taken to live on
 CLOCK_TICK = 50_000_000  # nanoseconds: what a file system's clock may lag behind
 
 
@@ -46,19 +49,18 @@ def find(run_id: str) -> Run | None:
 
 def recent_runs() -> list[Run]:
     """The newest runs in any state, newest first; without what they measured if under way."""
-    return _looked().recent
+    return [read.run for read in _looked()[:NEWEST]]
 
 
 def waiting() -> list[Run]:
     """Runs that wait for a worker, the next one first."""
-    return _looked().waiting
+    queue = [read for read in _looked() if read.run.state == "waiting"]
+    return [read.run for read in sorted(queue, key=lambda read: read.number)]
 
 
 def finished_runs() -> list[Run]:
     """Finished runs with a test result, newest first."""
-    stamped = [(f, s) for f in _folders() if (s := _result_written(f))]
-    found = [_finished(folder, stamp) for folder, stamp in stamped]
-    return [run for run in found if run and run.test]
+    return [r.run for r in _looked() if r.run.state == "finished" and r.run.test]
 
 
 def finished_here() -> list[Run]:
@@ -138,57 +140,66 @@ def _scored_baselines(config: DataConfig) -> Baselines:
 
 
 @dataclass(frozen=True)
-class _Looked:
-    """One look at the folder of runs, for all visitors."""
+class _Read:
+    """A run as it was read, and what to know it by when it has changed.
 
-    recent: list[Run]
-    waiting: list[Run]
+    Attributes:
+        number: its place in the queue, see ``jobs.number``.
+        changed: when a file last came or went in its folder, in nanoseconds.
+        until: when to read it anew all the same, on the monotonic clock.
+    """
 
-
-def _looked() -> _Looked:
-    """With a class's runs in the queue, to read them all for every visitor takes too long."""
-    stamps = sorted((str(folder), _changed(folder)) for folder in _folders())
-    newest = max((stamp for _, stamp in stamps), default=0)
-    if time.time_ns() - newest < CLOCK_TICK:  # the next change may get the same stamp
-        return _look(runs_folder())
-    return _look_once(str(runs_folder()), hash(tuple(stamps)))
-
-
-@st.cache_resource(show_spinner=False, max_entries=4, ttl=2)
-def _look_once(runs: str, stamps: int) -> _Looked:
-    """``stamps`` changes with every file that comes or goes in a run's folder, thus with its
-    state; that a server elsewhere has died is seen when the time is over."""
-    return _look(Path(runs))
+    run: Run
+    number: int
+    changed: int
+    until: float
 
 
-def _look(runs: Path) -> _Looked:
-    recent = [run for folder in _folders()[:NEWEST] if (run := _finished_or_not(folder))]
-    queue = [run for run in jobs.waiting(runs) if run.state == "waiting"]
-    return _Looked(recent, queue)
+_read_before: dict[str, _Read] = {}
 
 
-def _changed(folder: Path) -> int:
+def _looked() -> list[_Read]:
+    return [read for folder in _folders() if (read := _looked_at(*folder))]
+
+
+def _looked_at(folder: str, changed: int) -> _Read | None:
+    """The run in a folder; read once as long as nothing comes or goes there, thus as its state
+    does not change. With a class's runs in the queue, to read them all for every visitor takes
+    too long. That a server elsewhere has died is in no folder and seen when the time is over."""
+    before = _read_before.get(folder)
+    if before and before.changed == changed and time.monotonic() < before.until:
+        return before
     try:
-        return folder.stat().st_mtime_ns
-    except OSError:
-        return 0  # deleted meanwhile
+        run = _read(Path(folder))
+    except (RunError, OSError):
+        return None
+    until = math.inf if run.state == "finished" else time.monotonic() + READ_ANEW
+    read = _Read(run, jobs.number(run), changed, until)
+    if time.time_ns() - changed > CLOCK_TICK:  # else the next change may get the same stamp
+        _read_before[folder] = read
+    return read
 
 
-def _folders() -> list[Path]:
-    """Whatever may be a run, the newest first; what is in a sweep's folder after the others."""
-    entries = _entries(runs_folder())
-    return entries + [inner for entry in entries if not _is_run(entry) for inner in _entries(entry)]
+def _folders() -> list[tuple[str, int]]:
+    """Whatever may be a run, the newest first, and when it changed; what is in a sweep's folder
+    after the others."""
+    found = _entries(str(runs_folder()))
+    runs = [entry for entry in found if _is_run(entry[0])]
+    inner = chain.from_iterable(_entries(folder) for folder, _ in found if not _is_run(folder))
+    return [*runs, *(entry for entry in inner if _is_run(entry[0]))]
 
 
-def _entries(folder: Path) -> list[Path]:
+def _entries(folder: str) -> list[tuple[str, int]]:
     try:
-        return sorted((entry for entry in folder.iterdir() if entry.is_dir()), reverse=True)
+        with os.scandir(folder) as found:
+            folders = [(entry.path, entry.stat().st_mtime_ns) for entry in found if entry.is_dir()]
     except OSError:
         return []  # there is none yet, or it was deleted meanwhile
+    return sorted(folders, reverse=True)
 
 
-def _is_run(folder: Path) -> bool:
-    return any((folder / name).exists() for name in ("wanted.json", "config.json"))
+def _is_run(folder: str) -> bool:
+    return any(os.path.exists(f"{folder}/{name}") for name in ("wanted.json", "config.json"))
 
 
 class _SweepRun(Run):
@@ -207,37 +218,6 @@ def _read(folder: Path) -> Run:
     return run if folder.parent == runs_folder() else _SweepRun(**vars(run))
 
 
-def _finished_or_not(folder: Path) -> Run | None:
-    stamp = _result_written(folder)
-    if stamp and (run := _finished(folder, stamp)):
-        return run
-    try:
-        return _read(folder)
-    except RunError:
-        return None
-
-
-def _finished(folder: Path, written: float) -> Run | None:
-    try:
-        return _read_once(str(folder), written)
-    except RunError:
-        return None
-
-
-@st.cache_resource(show_spinner=False, max_entries=2000)
-def _read_once(folder: str, written: float) -> Run:
-    """A finished run does not change, so it is read once; ``written`` tells it from a new one.
-
-    Raises:
-        RunError: not finished; that is not remembered, because the queue gives a run up only a
-            moment after its result is on disk.
-    """
-    run = _read(Path(folder))
-    if run.state != "finished":
-        raise RunError(f"The run in {folder} has not finished.")
-    return run
-
-
 @st.cache_resource(show_spinner=False, max_entries=2000)
 def _host(folder: str) -> str:
     """Which machine trained a finished run."""
@@ -245,10 +225,3 @@ def _host(folder: str) -> str:
         return json.loads((Path(folder) / "status.json").read_text()).get("host", "")
     except (OSError, ValueError):
         return ""
-
-
-def _result_written(folder: Path) -> float:
-    try:
-        return (folder / "status.json").stat().st_mtime * (folder / "result.json").is_file()
-    except OSError:
-        return 0.0

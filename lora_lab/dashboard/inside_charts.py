@@ -55,26 +55,34 @@ def by_layer(frame: pd.DataFrame, measure: str, dark: bool) -> alt.LayerChart | 
     return (cells + numbers).properties(width=_WIDTH, height=height)
 
 
-def spectrum(update: np.ndarray, base: np.ndarray | None, dark: bool) -> tuple[alt.Chart, Any]:
-    """Singular values on a logarithmic axis, and the table behind the chart."""
+def spectrum_table(update: np.ndarray, base: np.ndarray | None) -> pd.DataFrame:
+    """Singular values by number (``i``) and by what they are ``of``."""
+    named = {t("inside.spectrum.update"): update, t("inside.spectrum.base"): base}
+    tables = [
+        pd.DataFrame({"i": np.arange(1, len(values) + 1), "value": values, "of": name})
+        for name, values in named.items()
+        if values is not None
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def spectrum(frame: pd.DataFrame, dark: bool) -> alt.Chart:
+    """``spectrum_table`` on a logarithmic axis."""
     own, others = t("inside.spectrum.update"), t("inside.spectrum.base")
-    frame = pd.DataFrame({"i": np.arange(1, len(update) + 1), "value": update, "of": own})
-    if base is not None:
-        more = pd.DataFrame({"i": np.arange(1, len(base) + 1), "value": base, "of": others})
-        frame = pd.concat([frame, more], ignore_index=True)
+    last = int(frame["i"].max())
     # What rounding leaves of a value that is 0 would stretch the axis over many decades.
     drawn = frame[frame["value"] > 1e-6 * frame["value"].max()]
     reach = [0.8 * float(drawn["value"].min()), 1.25 * float(drawn["value"].max())]
     colour = alt.Scale(domain=[own, others], range=[_blue(dark), VERMILLION])
-    chart = (
+    return (
         alt.Chart(drawn)
         .mark_line(point=alt.OverlayMarkDef(size=80, filled=True), strokeWidth=1.5)
         .encode(
             x=alt.X(
                 "i:Q",
                 title=t("inside.spectrum.index"),
-                scale=alt.Scale(domain=[0.5, len(update) + 0.5], nice=False),
-                axis=_counted(1, len(update)),
+                scale=alt.Scale(domain=[0.5, last + 0.5], nice=False),
+                axis=_counted(1, last),
             ),
             y=alt.Y(
                 "value:Q",
@@ -92,17 +100,20 @@ def spectrum(update: np.ndarray, base: np.ndarray | None, dark: bool) -> tuple[a
         )
         .properties(width=_WIDTH, height=_height())
     )
-    return chart, frame
 
 
-def similarity(grid: np.ndarray, across: str, down: str) -> tuple[alt.Chart, pd.DataFrame]:
-    """phi(i, j) as in the paper's figure 3, and the table behind the chart."""
-    rows, columns = grid.shape
-    i, j = np.meshgrid(np.arange(1, rows + 1), np.arange(1, columns + 1), indexing="ij")
-    frame = pd.DataFrame({"i": i.ravel(), "j": j.ravel(), "phi": grid.ravel()})
+def similarity_table(grid: np.ndarray) -> pd.DataFrame:
+    """A row for each phi(i, j); both count from 1."""
+    i, j = (index.ravel() + 1 for index in np.indices(grid.shape))
+    return pd.DataFrame({"i": i, "j": j, "phi": grid.ravel()})
+
+
+def similarity(frame: pd.DataFrame, across: str, down: str) -> alt.Chart:
+    """``similarity_table`` as in the paper's figure 3."""
+    rows, columns = int(frame["i"].max()), int(frame["j"].max())
     room, largest = (480, 60) if state.presenting() else (290, 36)  # 290 fits on a phone
     step = float(np.clip(room / max(rows, columns), 4, largest))
-    chart = (
+    return (
         alt.Chart(frame)
         .mark_rect()
         .encode(
@@ -117,7 +128,6 @@ def similarity(grid: np.ndarray, across: str, down: str) -> tuple[alt.Chart, pd.
         )
         .properties(width=alt.Step(step), height=alt.Step(step))
     )
-    return chart, frame
 
 
 def of_cuts(

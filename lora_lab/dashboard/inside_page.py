@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from lora_lab.dashboard import (
@@ -13,6 +15,7 @@ from lora_lab.dashboard import (
     inside_rescoring,
     inside_similarity,
     language,
+    once,
     run_choice,
     state,
     trained,
@@ -94,11 +97,11 @@ def _layers(run: Run, frame) -> None:
     if measure == "relative" and frame["relative"].isna().all():
         st.info(t("inside.layers.no_base"))
         measure = "norm"
-    chart = inside_charts.by_layer(frame, measure, dark())
-    st.altair_chart(chart)
+    draw = partial(inside_charts.by_layer, frame, measure, dark())
+    once.chart(draw)
     st.caption(t(f"inside.layers.about.{measure}"))
     if not state.presenting():
-        export.both(chart, frame, f"updates-{run.id}")
+        export.both(draw, frame, f"updates-{run.id}")
 
 
 def _chosen_matrix(frame) -> str:
@@ -131,8 +134,9 @@ def _spectrum(run: Run, place: str) -> None:
     if not update.any():
         st.info(t("inside.spectrum.zero"))
         return
-    chart, table = inside_charts.spectrum(update, base, dark())
-    st.altair_chart(chart)
+    table = inside_charts.spectrum_table(update, base)
+    draw = partial(inside_charts.spectrum, table, dark())
+    once.chart(draw)
     beside = anatomy.compared(run, place)
     if beside:
         st.markdown(
@@ -147,7 +151,7 @@ def _spectrum(run: Run, place: str) -> None:
         )
     st.caption(t("inside.spectrum.about"))
     if not state.presenting():
-        export.both(chart, table, f"singular-values-{place}-{run.id}")
+        export.both(draw, table, f"singular-values-{place}-{run.id}")
 
 
 def dark() -> bool:

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from lora_lab.dashboard import anatomy, export, inside_charts, language, state, trained, wording
+from lora_lab.dashboard import (
+    anatomy,
+    export,
+    inside_charts,
+    language,
+    once,
+    state,
+    trained,
+    wording,
+)
 from lora_lab.dashboard.kinds import ALL, Whole
 from lora_lab.dashboard.language import t
 from lora_lab.dashboard.trained import Score, Scores, SoFar
@@ -172,11 +182,11 @@ def _curve(run: Run, scores: Scores, keep: int, times: float) -> None:
     frame = pd.DataFrame(rows)
     reference = scores.at(scores.rank, 1.0).evaluation.accuracy
     dark = st.context.theme.type == "dark"
-    chart = inside_charts.of_cuts(frame, keep, reference, dark)
-    st.altair_chart(chart)
+    draw = partial(inside_charts.of_cuts, frame, keep, reference, dark)
+    once.chart(draw)
     st.caption(t("inside.rescored.curve"))
     if not state.presenting():
-        export.both(chart, frame.drop(columns="trained"), f"cuts-{run.id}")
+        export.both(draw, frame.drop(columns="trained"), f"cuts-{run.id}")
 
 
 def _invitation(scores: Scores, missing: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import get_args
 
 import streamlit as st
@@ -13,6 +14,7 @@ from lora_lab.dashboard import (
     export,
     form,
     inside_charts,
+    once,
     run_choice,
     state,
     trained,
@@ -82,13 +84,16 @@ def _grid(run: Run, other: Run, place: str, first: Update, second: Update) -> No
     space = state.values()["space"]
     bases = first.directions(space), second.directions(space)
     grid = subspace_similarities(*bases).numpy()
-    chart, table = inside_charts.similarity(
-        grid,
+    table = inside_charts.similarity_table(grid)
+    draw = partial(
+        inside_charts.similarity,
+        table,
         across=t("inside.similarity.across", rank=second.rank),
         down=t("inside.similarity.down", rank=first.rank),
     )
     left, right = st.columns(2)
-    left.altair_chart(chart, width="content")
+    with left:
+        once.chart(draw, width="content")
     size = len(bases[0])
     right.markdown(
         t(
@@ -107,4 +112,4 @@ def _grid(run: Run, other: Run, place: str, first: Update, second: Update) -> No
         right.info(t("inside.similarity.same_seed"))
     right.caption(t(f"inside.similarity.about.{space}"))
     if not state.presenting():
-        export.both(chart, table, f"similarity-{place}-{run.id}-{other.id}")
+        export.both(draw, table, f"similarity-{place}-{run.id}-{other.id}")

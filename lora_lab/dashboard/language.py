@@ -6,17 +6,21 @@ A key is the file's name and the table's: ``[title]`` in ``budget.toml`` is "bud
 
 from __future__ import annotations
 
+import threading
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 LANGUAGES = {"en": "English", "zh": "中文"}
 DEFAULT = "en"
 _CHOSEN = "language_"  # in the session
+_asked = threading.local()  # for whom this thread draws, and in which language
 
 
 def t(key: str, **values: Any) -> str:
@@ -41,12 +45,31 @@ def key(name: str) -> str:
 
 
 def current() -> str:
-    return st.session_state.get(_CHOSEN) or of_browser()
+    """The visitor's language. The session is asked once in each thread that draws for it: a page
+    has a thousand texts, and every one asks here."""
+    if told := getattr(_asked, "told", None):
+        return told
+    visit = get_script_run_ctx(suppress_warning=True)
+    if visit is None or getattr(_asked, "visit", None) is not visit:
+        _asked.visit = visit
+        _asked.language = st.session_state.get(_CHOSEN) or of_browser()
+    return _asked.language
 
 
 def choose(language: str) -> None:
     """From now on; an empty name is that of the visitor's browser."""
     st.session_state[_CHOSEN] = language
+    _asked.visit = None
+
+
+@contextmanager
+def speaking(language: str) -> Iterator[None]:
+    """For what is made in a thread that knows of no visitor."""
+    _asked.told = language
+    try:
+        yield
+    finally:
+        _asked.told = None
 
 
 def of_browser() -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import time
+from functools import partial
 from typing import Any
 
 import streamlit as st
 
 from lora_lab import jobs
 from lora_lab.checkpoints import StorageError
-from lora_lab.dashboard import charts, export, folders, wording
+from lora_lab.dashboard import charts, export, folders, once, wording
 from lora_lab.dashboard.language import t
 from lora_lab.runs import Run, RunError
 
@@ -45,21 +47,23 @@ def curves(run: Run, *, to_take_away: bool = False) -> None:
     start = _last(run.metrics, "start")
     if start is None:
         return
+    steps, events = start["steps"], run.metrics
     dark = st.context.theme.type == "dark"
+    known = str(run.folder), json.dumps(events[-1])
     left, right = st.columns(2)
     with left:
-        loss = charts.loss_chart(run.metrics, start["steps"], dark)
-        st.altair_chart(loss)
+        loss = partial(charts.loss_chart, events, steps, dark)
+        once.chart(loss, *known)
         st.caption(t("train.live.loss"))
         if to_take_away:
             export.figure(loss, f"loss-{run.id}")
     with right:
-        if not _last(run.metrics, "epoch"):
+        if not _last(events, "epoch"):
             st.info(t("train.live.no_epoch_yet"), icon=None)
             return
         baselines = folders.baselines(run, "validation")
-        accuracy = charts.accuracy_chart(run.metrics, start["steps"], baselines, dark)
-        st.altair_chart(accuracy)
+        accuracy = partial(charts.accuracy_chart, events, steps, baselines, dark)
+        once.chart(accuracy, *known, *baselines)
         st.caption(t("train.live.accuracy"))
         if to_take_away:
             export.figure(accuracy, f"validation-{run.id}")

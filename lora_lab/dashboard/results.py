@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from statistics import fmean
 
 import pandas as pd
@@ -9,7 +10,7 @@ import streamlit as st
 
 from lora_lab import jobs
 from lora_lab.checkpoints import StorageError
-from lora_lab.dashboard import charts, export, folders, live, state, wording
+from lora_lab.dashboard import charts, export, folders, live, once, state, wording
 from lora_lab.dashboard.language import t
 from lora_lab.evaluation import Evaluation
 from lora_lab.runs import Run, RunError
@@ -96,9 +97,9 @@ def _comparison(run: Run, others: list[Run], baselines: dict[str, Evaluation]) -
         scores[title] = other.test
     scores |= {charts.baseline_name(name): score for name, score in baselines.items()}
     dark = st.context.theme.type == "dark"
-    chart = charts.comparison_chart(scores, mine, dark)
-    st.altair_chart(chart)
-    export.figure(chart.properties(width=charts.WIDTH), f"accuracy-{run.id}")
+    draw = partial(charts.comparison_chart, scores, mine, dark)
+    once.chart(draw)
+    export.figure(lambda: draw().properties(width=charts.WIDTH), f"accuracy-{run.id}")
     best = max(others, key=lambda other: other.test.accuracy, default=None)
     if best is not None:
         title = t("train.result.best", title=wording.plain(wording.run_title(best)))

@@ -109,7 +109,7 @@ def _scale(config: RunConfig) -> str:
 def _expected(configs: list[RunConfig]) -> str:
     examples = folders.examples(configs[0].data.name)
     expected = pace.expect(configs[0], examples, folders.finished_here())
-    expected = expected or pace.expect_from_grid(configs[0], examples, compare_rows.shipped().runs)
+    expected = expected or pace.expect_from_grid(configs[0], examples, compare_rows.rates())
     if expected is None:
         return t("train.expected.unknown")
     key = "train.expected.alike" if expected.alike else "train.expected.method"

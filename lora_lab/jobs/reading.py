@@ -61,6 +61,12 @@ def position(run: Run) -> int:
     return queue.index(run.folder) + 1 if run.folder in queue else 0
 
 
+def number(run: Run) -> int:
+    """What the queue is sorted by; 0 for a run that is not in it."""
+    ticket = tickets.read(run.folder)
+    return ticket.number if ticket else 0
+
+
 def history(runs: Path) -> list[Run]:
     """All readable runs, oldest first; unlike ``list_runs`` also those that have not begun."""
     return _readable(sorted(runs.iterdir()) if runs.is_dir() else [])

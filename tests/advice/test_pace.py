@@ -76,7 +76,11 @@ def test_one_slow_run_among_many_does_not_decide():
     assert pace.expect(CONFIG, EXAMPLES, runs).seconds == pytest.approx(40)
 
 
-def grid(**columns: list) -> pd.DataFrame:
+def grid(**columns: list) -> pace.Rates:
+    return pace.Rates.of(table(**columns))
+
+
+def table(**columns: list) -> pd.DataFrame:
     usual = dict(method=["lora"], model=[CONFIG.model], layers=["all"], epochs=[2], train=[100])
     return pd.DataFrame(usual | dict(seconds=[40.0], examples=[600]) | columns)
 
@@ -108,7 +112,7 @@ def test_what_the_grid_cannot_tell():
         (everything, {}),  # data that is not fetched yet
     ):
         assert pace.expect_from_grid(config, examples, grid()) is None
-    assert pace.expect_from_grid(CONFIG, EXAMPLES, grid()[:0]) is None
+    assert pace.expect_from_grid(CONFIG, EXAMPLES, pace.Rates.of(table()[:0])) is None
 
 
 @pytest.mark.parametrize("examples", [EXAMPLES, {}])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import altair as alt
 import pandas as pd
 import pytest
+import streamlit as st
 from matplotlib.figure import Figure
 
-from lora_lab.dashboard import export
+from lora_lab.dashboard import export, language
 from lora_lab.dashboard.drawing import document, text
 
 FRAME = pd.DataFrame({"name": ["原文", "b"], "accuracy": [0.5, 0.75]})
@@ -46,3 +48,17 @@ def test_a_figure_becomes_both_kinds_of_picture(make):
     assert export.picture(make(), "png").startswith(b"\x89PNG\r\n")
     assert b"<svg" in export.picture(make(), "svg")
     assert b"<svg" in export.picture(make, "svg")  # made only when it is asked for
+
+
+def test_a_file_speaks_the_language_of_the_page_that_offered_it(monkeypatch):
+    """Streamlit has it made later, in a thread that knows of no visitor."""
+    offered = []
+    monkeypatch.setattr(st, "download_button", lambda label, make, **more: offered.append(make))
+    for spoken in ("zh", "en"):
+        with language.speaking(spoken):
+            export.figure(lambda: document([text(language.t("train.title"), 0, 14)], (9, 9), False),
+                          "figure")  # fmt: skip
+    with ThreadPoolExecutor(1) as another_thread:
+        drawings = [another_thread.submit(make).result() for make in offered[1::2]]
+    titles = [language.catalogue()["train.title"][spoken].encode() for spoken in ("zh", "en")]
+    assert [title in drawing for title, drawing in zip(titles, drawings, strict=True)] == [True] * 2

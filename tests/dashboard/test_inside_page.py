@@ -271,7 +271,8 @@ def test_a_cut_that_changes_no_answer_says_so(page, folder, monkeypatch):
 
 
 def test_a_saved_spectrum_is_wide_and_counts_in_whole_numbers():
-    chart, _ = inside_charts.spectrum(np.array([2.0, 0.1]), None, dark=False)
+    table = inside_charts.spectrum_table(np.array([2.0, 0.1]), None)
+    chart = inside_charts.spectrum(table, dark=False)
     svg = export.picture(chart, "svg").decode()
     [box] = re.findall(r'viewBox="0 0 (\d+)', svg)
     assert int(box) > 600

@@ -178,13 +178,14 @@ def test_a_run_looked_at_before_the_queue_gave_it_up_is_found_later(runs, monkey
     config = settings.run_config(settings.SHEET.defaults())
     folder = runs / "20250101-120000-deadbeef"
     folder.mkdir(parents=True)
-    for name in ("status.json", "result.json"):
+    for name in ("wanted.json", "ticket.json"):
         (folder / name).write_text("{}")
     monkeypatch.setattr(Run, "test", property(lambda run: run.result))
     run = Run(folder, config, "running", "", [], {"accuracy": 1})
     monkeypatch.setattr(jobs, "read", lambda _: run)
     assert folders.finished_runs() == []
     monkeypatch.setattr(jobs, "read", lambda _: replace(run, state="finished"))
+    (folder / "ticket.json").unlink()
     assert [found.id for found in folders.finished_runs()] == [folder.name]
 
 
@@ -199,9 +200,14 @@ def test_several_seeds_are_several_runs(app, runs, own_data):
 def test_the_queue_is_visible_and_a_full_one_refuses_kindly(app, runs, own_data, monkeypatch):
     open_page(app, data=own_data, seeds="2", **TINY | {"epochs": "10"})
     start(app)
-    first, second = sorted(jobs.history(runs), key=lambda run: run.config.train.seed)
-    waiting = replace(second, state="waiting")
-    monkeypatch.setattr(jobs, "waiting", lambda folder: [waiting])
+    read = jobs.read
+
+    def second_waits(folder):
+        run = read(folder)
+        return replace(run, state="waiting" if run.config.train.seed else "running")
+
+    monkeypatch.setattr(jobs, "read", second_waits)
+    monkeypatch.setattr(folders, "_read_before", {})
     again(app)
     assert "Waiting before it: 1" in texts(app)
     assert "seed 1" in texts(app)

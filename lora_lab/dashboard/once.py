@@ -1,0 +1,49 @@
+"""What takes long and is the same for all who look is made once: for the first of them.
+
+A thing is known by what it is made from, and by the visitor's language, letters and theme.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from functools import partial
+from typing import Any
+
+import altair as alt
+import streamlit as st
+
+from lora_lab.dashboard import charts, language
+
+_KEPT = 500  # things of each kind
+
+
+def chart(draw: partial[alt.TopLevelMixin], *known_by: Hashable, **options: Any) -> None:
+    """Put a chart onto the page; to draw one takes longer than the rest of most pages.
+
+    Args:
+        known_by: what tells the chart from others, where that is less than all of ``draw``.
+        options: of ``st.altair_chart``.
+    """
+    _chart(_known(draw, known_by), options, draw)
+
+
+def result(make: partial[Any], *known_by: Hashable) -> Any:
+    """What ``make`` returns, a copy for each who asks. Arguments as in ``chart``."""
+    return _result(_known(make, known_by), make)
+
+
+def _known(make: partial[Any], known_by: tuple[Hashable, ...]) -> tuple:
+    function = f"{make.func.__module__}.{make.func.__qualname__}"
+    made_from = known_by or (make.args, make.keywords)
+    visitor = language.current(), charts.letters(), st.context.theme.type
+    return (function, made_from, *visitor)
+
+
+@st.cache_data(show_spinner=False, max_entries=_KEPT)
+def _chart(known: tuple, options: dict[str, Any], _draw: Callable[[], alt.TopLevelMixin]) -> None:
+    st.altair_chart(_draw(), **options)  # Streamlit repeats what a kept function has shown
+
+
+@st.cache_data(show_spinner=False, max_entries=_KEPT)
+def _result(known: tuple, _make: Callable[[], Any]) -> Any:
+    return _make()

@@ -12,7 +12,7 @@ from lora_lab.presets import PRESETS
 
 SETTING = Choice(name="grid", default=compare_rows.CLASSROOM, options=tuple(PRESETS), many=True)
 #: The axis that shows what an experiment asks, where that is not the rank.
-_AXES = {"rate-and-scale": "rate", "which-matrices": "trainable", "how-much-data": "train"}
+AXES = {"rate-and-scale": "rate", "which-matrices": "trainable", "how-much-data": "train"}
 #: What stays when another experiment is looked at: the rest names things that only one has.
 _KEPT = ("unit", "whose")
 
@@ -39,5 +39,4 @@ def choose(sheet: Sheet) -> None:
 def _take(sheet: Sheet, grid: str) -> None:
     values = state.values()
     kept = {name: v for name, v in values.items() if name in _KEPT or name.startswith("for_")}
-    axis = _AXES.get(grid, sheet["axis"].default)
-    state.replace(sheet.defaults() | kept | {SETTING.name: grid, "axis": axis})
+    state.replace(sheet.defaults(grid) | kept)

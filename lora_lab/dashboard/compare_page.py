@@ -47,10 +47,12 @@ SHEET = Sheet(
             name="axis",
             default="rank",
             options=(*compare_charts.STEPS, *compare_charts.COSTS),
+            by_lead=compare_grids.AXES,
         ),
         Names(name="chosen", most=MOST_CHOSEN),
         *compare_advice.SETTINGS,
     ),
+    lead=compare_grids.SETTING.name,
 )
 
 

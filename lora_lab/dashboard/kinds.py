@@ -26,7 +26,7 @@ class Setting:
         group: heading in the form.
         methods: values of the sheet's leading setting (the method, on the train page) for which
             it means something; the form hides it for the others. Empty: for all.
-        by_method: defaults that depend on the leading setting.
+        by_lead: defaults that depend on the leading setting.
         detail: presenters do without it.
     """
 
@@ -34,11 +34,11 @@ class Setting:
     group: str = ""
     default: Any = None
     methods: tuple[str, ...] = ()
-    by_method: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    by_lead: Mapping[str, Any] = field(default_factory=dict, hash=False)
     detail: bool = False
 
-    def default_for(self, method: str | None) -> Any:
-        return self.by_method.get(method, self.default)
+    def default_for(self, lead: str | None) -> Any:
+        return self.by_lead.get(lead, self.default)
 
     def matters_for(self, method: str | None) -> bool:
         return not self.methods or method in self.methods

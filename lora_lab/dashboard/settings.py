@@ -69,7 +69,7 @@ SHEET = Sheet(
             name="rate",
             group="how",
             default=LEARNING_RATES["lora"],
-            by_method=LEARNING_RATES,
+            by_lead=LEARNING_RATES,
             options=_RATES,
             ladder=True,
         ),

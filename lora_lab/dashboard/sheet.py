@@ -62,7 +62,7 @@ class Sheet:
         """The values with one of them changed; a new lead brings the defaults that suit it."""
         new = values | {name: value}
         if name == self.lead:
-            new |= {s.name: s.default_for(value) for s in self.settings if s.by_method}
+            new |= {s.name: s.default_for(value) for s in self.settings if s.by_lead}
         return new
 
     def that_matter(self, values: Values) -> list[Setting]:

@@ -16,6 +16,7 @@ from lora_lab.dashboard import (
     compare_across,
     compare_charts,
     compare_effects,
+    compare_grids,
     compare_page,
     compare_rows,
     compare_words,
@@ -333,6 +334,14 @@ def test_filters_narrow_and_an_empty_result_says_so(runs, grid):
     assert set(shown(open_page(methods="head"))["method"]) == {"Head only"}
     assert len(shown(open_page(methods="head,full"))) == 2
     assert "No run passes" in texts(open_page(whose="own"))
+
+
+@pytest.mark.parametrize(("experiment", "axis"), compare_grids.AXES.items())
+def test_each_experiment_opens_on_the_axis_that_answers_it(experiment, axis):
+    sheet = compare_page.SHEET
+    assert sheet.read_address({"grid": experiment})[0]["axis"] == axis
+    by_rank = {"grid": experiment, "axis": "rank"}
+    assert sheet.write_address(sheet.read_address(by_rank)[0]) == by_rank
 
 
 @pytest.mark.parametrize("axis", compare_page.SHEET["axis"].options)

@@ -118,8 +118,7 @@ def _x(items: pd.DataFrame, axis: str) -> alt.X:
     title = t(f"compare.axis.option.{axis}")
     if axis in COSTS:
         scale = alt.Scale(type="log", nice=False, padding=24)
-        steps = (1,) if axis == "trainable" else (1, 2, 5)
-        ticks = [step * 10**power for power in range(10) for step in steps]
+        ticks = _powers_of_ten(items[axis].min(), items[axis].max())
         return alt.X(
             f"{axis}:Q",
             title=title,
@@ -129,6 +128,14 @@ def _x(items: pd.DataFrame, axis: str) -> alt.X:
     order = sorted(items[axis].unique(), key=_size_of) if axis == "layers" else "ascending"
     kind = "N" if axis == "layers" else "O"
     return alt.X(f"{axis}:{kind}", title=title, sort=order, axis=alt.Axis(labelAngle=0, **_text()))
+
+
+def _powers_of_ten(low: float, high: float) -> list[int]:
+    """Places to mark on a logarithmic axis; with their doubles and fives, where few are reached."""
+    powers = [10**power for power in range(10)]
+    if sum(low <= power <= high for power in powers) >= 3:
+        return powers
+    return [step * power for power in powers for step in (1, 2, 5)]
 
 
 def _size_of(layers: str) -> tuple[float, str]:

@@ -50,7 +50,9 @@ def show(runs: pd.DataFrame) -> None:
     if told is None:
         return
     st.markdown(f"- {told.first}")
-    with st.expander(t("compare.effect.others", count=len(told.others))):
+    count = len(told.others)
+    label = t("compare.effect.others", count=count) if count else t("compare.effect.how")
+    with st.expander(label):
         st.markdown("\n".join(f"- {sentence}" for sentence in told.others))
         st.caption(told.about)
 

@@ -177,7 +177,8 @@ def _choose(items: pd.DataFrame, chosen: list[str], is_suggestion: bool) -> None
         on_change=lambda: _take_chosen(st.session_state[key]),
     )
     if is_suggestion:
-        st.caption(t("compare.chosen.suggested"))
+        several = items["method"].nunique() > 1
+        st.caption(t(f"compare.chosen.suggested.{'of_each' if several else 'two'}"))
 
 
 def _verdicts(items: pd.DataFrame, chosen: list[str], runs: pd.DataFrame) -> None:

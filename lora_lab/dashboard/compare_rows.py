@@ -109,9 +109,13 @@ def resolved(chosen: Sequence[str], items: pd.DataFrame, runs: pd.DataFrame) -> 
 
 def suggested(items: pd.DataFrame, looked_at: Sequence[str]) -> list[str]:
     """Whom to compare as long as nothing is chosen: the run that is looked at, then the best item
-    of each method by validation; the test is not for choosing. A lucky seed is not taken for a
-    good setting where there are settings with several."""
-    return list(dict.fromkeys([*looked_at, *best_of_methods(steady(items))["id"]]))
+    of each method by validation, of a single method the two best; the test is not for choosing. A
+    lucky seed is not taken for a good setting where there are settings with several."""
+    candidates = steady(items)
+    best = best_of_methods(candidates)
+    if len(best) == 1:
+        best = candidates.nlargest(2, "validation")
+    return list(dict.fromkeys([*looked_at, *best["id"]]))
 
 
 def steady(items: pd.DataFrame) -> pd.DataFrame:

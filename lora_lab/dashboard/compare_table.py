@@ -11,6 +11,7 @@ from lora_lab.dashboard import export, wording
 from lora_lab.dashboard.language import t
 
 KEY = "compare.table"
+LETTER, WIDEST = 8, 420  # pixels: of a letter, and of the column of names
 #: Columns in order, and how their numbers are written.
 SHOWN = {
     "title": None,
@@ -41,13 +42,14 @@ SHOWN = {
 def show_table(items: pd.DataFrame, chosen: list[str], choose: Callable[[list[str]], None]) -> None:
     """The table; ticking rows calls ``choose`` with ids, those chosen before in their order."""
     frame = readable(items)
+    widest = max(map(len, frame["title"]))
     ids = items["id"].tolist()
     _mark([ids.index(name) for name in chosen])
     st.dataframe(
         frame,
         hide_index=True,
         height=min(560, 38 * (len(frame) + 1) + 4),
-        column_config={name: _column(name) for name in frame},
+        column_config={name: _column(name, widest) for name in frame},
         key=KEY,
         on_select=lambda: choose(_ticked(ids, chosen)),
         selection_mode="multi-row",
@@ -71,11 +73,12 @@ def readable(items: pd.DataFrame) -> pd.DataFrame:
     )[[name for name in SHOWN if name in items]]
 
 
-def _column(name: str):
+def _column(name: str, longest_title: int):
     label = t(f"compare.column.{name}")
     if SHOWN[name]:
         return st.column_config.NumberColumn(label, format=SHOWN[name])
-    return st.column_config.Column(label, width=310 if name == "title" else None)
+    width = min(WIDEST, LETTER * longest_title + 20) if name == "title" else None
+    return st.column_config.Column(label, width=width)
 
 
 def _mark(rows: list[int]) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from streamlit import logger
 from streamlit.testing.v1 import AppTest
 
 from lora_lab import jobs
@@ -16,9 +15,6 @@ from lora_lab.dashboard import uploads
 from ..data.invented import make_frame
 from ..waiting import wait_for  # noqa: F401 (for the tests here)
 from .browser import APP, browser, page, server  # noqa: F401 (three are fixtures)
-
-
-logger.set_log_level("ERROR")  # Streamlit warns that tests run outside of a server
 
 
 @pytest.fixture(autouse=True)

@@ -260,6 +260,29 @@ def test_nothing_is_said_on_top_where_nothing_was_varied(runs, no_grid):
     assert not lists(app) and "number of comparisons" not in texts(app)
 
 
+def test_of_a_single_method_the_two_best_are_compared_at_once(runs, no_grid):
+    for rank, accuracy in ((1, 0.7), (4, 0.9), (2, 0.8)):
+        make_run(runs / f"2025010{rank}-120000-aaaaaaaa", lora(rank=rank), answers(accuracy))
+    app = open_page()
+    assert len(verdicts(app)) == 1
+    table = shown(app)
+    best = ids(table, rank=4) + ids(table, rank=2)
+    assert app.multiselect(key="compare.chosen").value == best
+    assert "the two best" in texts(app)
+    assert [e.label for e in app.expander if "compared" in e.label] == ["How this is compared"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "marks"),
+    [((770, 22_700_000), [1e3, 1e4, 1e5, 1e6, 1e7]), ((24_000, 345_000), [5e4, 1e5, 2e5])],
+)
+def test_an_axis_of_costs_has_marks_to_read_it_by(parameters, marks):
+    items = pd.DataFrame({"trainable": parameters})
+    axis = compare_charts._x(items, "trainable").to_dict()["axis"]
+    low, high = parameters
+    assert [mark for mark in axis["values"] if low <= mark <= high] == marks
+
+
 # ------------------------------------------------------------------ the address
 
 

@@ -1,4 +1,8 @@
-"""Curves of a run and the comparison of accuracies, as Altair charts."""
+"""Curves of a run and the comparison of accuracies, as Altair charts.
+
+Channels are written as classes, ``y2=alt.Y2("high:Q")``: Altair takes milliseconds to find the
+class for a bare string or a value, and a page has many.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,11 @@ WIDTH = 640  # of a picture to take away, where names need their room
 def letters() -> int:
     """Size of the letters in a chart, in pixels; a presenter's can be read from the last row."""
     return 20 if state.presenting() else 14
+
+
+def either(test: str, yes: Any, no: Any) -> dict[str, Any]:
+    """Arguments of a channel's ``Value`` class: one of two values, by a test of each row."""
+    return dict(value=no, condition=dict(test=test, value=yes))
 
 
 def baseline_name(name: str) -> str:
@@ -83,7 +92,7 @@ def accuracy_chart(
         alt.Tooltip("high", format=".1%", title=t("common.chart.to")),
     ]
     whiskers = base.mark_rule(color=_blue(dark), strokeWidth=3).encode(
-        y=alt.Y("low:Q"), y2="high:Q", tooltip=tips
+        y=alt.Y("low:Q"), y2=alt.Y2("high:Q"), tooltip=tips
     )
     line = base.mark_line(color=_blue(dark), strokeWidth=1.5).encode(y=y)
     points = base.mark_point(color=_blue(dark), filled=True, size=110).encode(y=y, tooltip=tips)
@@ -134,10 +143,14 @@ def comparison_chart(scores: Mapping[str, Evaluation], chosen: str, dark: bool) 
         alt.Tooltip("low", format=".1%", title=t("common.chart.from")),
         alt.Tooltip("high", format=".1%", title=t("common.chart.to")),
     ]
-    bars = base.mark_rule(strokeWidth=4, opacity=0.55).encode(x=x, x2="high:Q", tooltip=tips)
-    points = base.mark_point(filled=True, size=130, opacity=1).encode(x="accuracy:Q", tooltip=tips)
+    bars = base.mark_rule(strokeWidth=4, opacity=0.55).encode(
+        x=x, x2=alt.X2("high:Q"), tooltip=tips
+    )
+    points = base.mark_point(filled=True, size=130, opacity=1).encode(
+        x=alt.X("accuracy:Q"), tooltip=tips
+    )
     labels = base.mark_text(align="left", dx=8, fontSize=letters()).encode(
-        x="high:Q", text="text:N"
+        x=alt.X("high:Q"), text=alt.Text("text:N")
     )
     return (bars + points + labels).properties(height=alt.Step(3.4 * letters()))
 
@@ -153,7 +166,7 @@ def _baselines(baselines: Mapping[str, Evaluation], scale: alt.Scale, steps: int
     base = alt.Chart(frame).encode(y=alt.Y("level:Q", scale=scale))
     rule = base.mark_rule(strokeDash=[7, 5], strokeWidth=2, color=VERMILLION)
     text = base.mark_text(align="left", dx=5, fontSize=letters() - 1, color=VERMILLION)
-    return rule + text.encode(x=alt.X("end:Q"), text="name:N")
+    return rule + text.encode(x=alt.X("end:Q"), text=alt.Text("name:N"))
 
 
 def _frame(events: list[dict[str, Any]], kind: str, columns: tuple[str, ...]) -> pd.DataFrame:

@@ -16,14 +16,14 @@ def lines_across(items: pd.DataFrame, line: float, middle: float, dark: bool) ->
     ink = "#c9c5c0" if dark else "#55524e"
     rules = alt.Chart(items).mark_rule(strokeDash=[7, 5], strokeWidth=1.8, color=ink)
     names = names_across(items, line)
-    chart = rules.encode(y="test:Q")
+    chart = rules.encode(y=alt.Y("test:Q"))
     for side, part in (("left", names["test"] >= middle), ("right", names["test"] < middle)):
         text = alt.Chart(names[part]).mark_text(
             align=side, baseline="bottom", dx=6 if side == "left" else -6, dy=-3,
             fontSize=letters() - 1, color=ink, lineBreak="\n",
         )  # fmt: skip
-        x = alt.value(0) if side == "left" else alt.value("width")
-        chart += text.encode(y="test:Q", x=x, text="text:N")
+        x = alt.XValue(0 if side == "left" else "width")
+        chart += text.encode(y=alt.Y("test:Q"), x=x, text=alt.Text("text:N"))
     return chart
 
 

@@ -68,11 +68,13 @@ def accuracy_over(
     elif axis in ("rank", "rate", "train") or (axis == "alpha" and alpha_follows_rank(items)):
         middle = alt.Y("mean(test):Q", title=t("compare.chart.accuracy"))
         layers.append(
-            base.mark_line(strokeWidth=1.5, opacity=0.5).encode(y=middle, detail="whose:N")
+            base.mark_line(strokeWidth=1.5, opacity=0.5).encode(
+                y=middle, detail=alt.Detail("whose:N")
+            )
         )
     layers.append(
         base.mark_rule(strokeWidth=3, opacity=0.45).encode(
-            y=alt.Y("low:Q"), y2="high:Q", tooltip=tips
+            y=alt.Y("low:Q"), y2=alt.Y2("high:Q"), tooltip=tips
         )
     )
     layers.append(
@@ -81,7 +83,7 @@ def accuracy_over(
     ring = base.transform_filter(alt.FieldOneOfPredicate(field="id", oneOf=chosen))
     ink = "#ffffff" if dark else "#1f1d1b"
     layers.append(
-        ring.mark_point(size=330, strokeWidth=2, color=ink).encode(y=y, color=alt.value(ink))
+        ring.mark_point(size=330, strokeWidth=2, color=ink).encode(y=y, color=alt.ColorValue(ink))
     )
     return alt.layer(*layers).properties(height=HEIGHT)
 
@@ -151,8 +153,8 @@ def _front(items: pd.DataFrame, axis: str, y: alt.Y) -> alt.Chart:
         interpolate="step-after", strokeWidth=2.5, color=GREY, strokeDash=[3, 3]
     )
     if axis == "seconds":  # of different machines, see compare_rows.front
-        line = line.encode(detail="whose:N")
-    return line.encode(x=f"{axis}:Q", y=y)
+        line = line.encode(detail=alt.Detail("whose:N"))
+    return line.encode(x=alt.X(f"{axis}:Q"), y=y)
 
 
 def colour(field: str, names: list[str], legend: bool) -> alt.Color:

@@ -29,7 +29,7 @@ def curves(
     ]
     runs = base.encode(
         y=alt.Y(f"{quantity}:Q", title=title, scale=scale, axis=scaled_axis(digits)),
-        detail="id:N",
+        detail=alt.Detail("id:N"),
         tooltip=tips,
     )
     means = base.encode(y=alt.Y(f"mean({quantity}):Q", title=title, scale=scale))

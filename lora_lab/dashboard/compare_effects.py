@@ -43,10 +43,14 @@ class Told:
     about: str
 
 
-def show(runs: pd.DataFrame) -> None:
+def show(runs: pd.DataFrame, known_by: str) -> None:
     """A sentence for each setting that was varied, what moves accuracy most first; the others
-    folded, so that the chart is still seen on a small screen."""
-    told = once.result(partial(tell, runs))
+    folded, so that the chart is still seen on a small screen.
+
+    Args:
+        known_by: the runs' ``fingerprint``.
+    """
+    told = once.result(partial(tell, runs), known_by)
     if told is None:
         return
     st.markdown(f"- {told.first}")

@@ -76,15 +76,17 @@ def show() -> None:
     if kept.empty:
         st.info(t("compare.nothing_left"))
         return
-    compare_effects.show(kept)
-    items = once.result(partial(compare_rows.items, kept, state.values()["unit"]))
+    unit, of_kept = state.values()["unit"], compare_rows.fingerprint(kept)
+    compare_effects.show(kept, of_kept)
+    items = once.result(partial(compare_rows.items, kept, unit), of_kept, unit)
     chosen, is_suggestion = _chosen(items, kept)
-    _accuracy(items, chosen)
+    known_by = (of_kept, unit, *chosen)
+    _accuracy(items, chosen, known_by)
     compare_advice.show(SHEET)
     st.header(t("compare.verdict.heading"), anchor=False)
     _choose(items, chosen, is_suggestion)
-    _verdicts(items, chosen, kept)
-    _curves(items, chosen, rows)
+    _verdicts(items, chosen, kept, known_by)
+    _curves(items, chosen, rows, known_by)
     st.header(t("compare.table.heading"), anchor=False)
     show_table(items, chosen, _take_chosen)
     if rows.origin:
@@ -96,14 +98,14 @@ def _no_grid(problem: str, grid: str) -> None:
     st.code(f"lora-lab sweep --preset {grid} --export lora_lab/stored/{grid}", language="bash")
 
 
-def _accuracy(items: pd.DataFrame, chosen: list[str]) -> None:
+def _accuracy(items: pd.DataFrame, chosen: list[str], known_by: tuple[str, ...]) -> None:
     axis = state.values()["axis"]
     form.one(_with_axes(items, axis), "axis")
     items = items.assign(series=compare_rows.series(items, axis))
     front = compare_rows.front(items, axis) if axis in compare_charts.COSTS else None
     dark = st.context.theme.type == "dark"
     draw = partial(compare_charts.accuracy_over, items, axis, front, chosen, dark)
-    once.chart(partial(draw, legend=False))
+    once.chart(partial(draw, legend=False), axis, *known_by)
     placed = items[compare_charts.has_place(items, axis)]
     st.html(compare_charts.legend(compare_charts.in_legend(placed["series"])))
     export.figure(partial(draw, legend=True), f"accuracy-over-{axis}")
@@ -181,18 +183,20 @@ def _choose(items: pd.DataFrame, chosen: list[str], is_suggestion: bool) -> None
         st.caption(t(f"compare.chosen.suggested.{'of_each' if several else 'two'}"))
 
 
-def _verdicts(items: pd.DataFrame, chosen: list[str], runs: pd.DataFrame) -> None:
+def _verdicts(
+    items: pd.DataFrame, chosen: list[str], runs: pd.DataFrame, known_by: tuple[str, ...]
+) -> None:
     rows = {row.id: row for row in items.itertuples()}
     if len(chosen) < 2:
         st.info(t("compare.verdict.choose"))
         return
     first, *others = (rows[name] for name in chosen)
-    found = once.result(partial(verdicts, first, others, runs))
+    found = once.result(partial(verdicts, first, others, runs), *known_by)
     st.markdown("\n".join(f"- {one.text}" for one in found))
     st.caption(" ".join(basis_texts(found)))
 
 
-def _curves(items: pd.DataFrame, chosen: list[str], rows: Rows) -> None:
+def _curves(items: pd.DataFrame, chosen: list[str], rows: Rows, known_by: tuple[str, ...]) -> None:
     picked = items.set_index("id").loc[chosen]
     title_of = {run: row.title for row in picked.itertuples() for run in row.members}
     epochs = rows.epochs[rows.epochs["id"].isin(title_of)]
@@ -203,7 +207,7 @@ def _curves(items: pd.DataFrame, chosen: list[str], rows: Rows) -> None:
     for column, quantity in zip(st.columns(2), quantities, strict=True):
         draw = partial(compare_curves.curves, epochs, quantity, list(picked["title"]))
         with column:
-            once.chart(partial(draw, legend=False))
+            once.chart(partial(draw, legend=False), quantity, *known_by)
             export.figure(partial(draw, legend=True), f"curves-{quantity}")
     st.html(compare_charts.legend(picked["title"]))
     st.caption(t("compare.curves.about"))

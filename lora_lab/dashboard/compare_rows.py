@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,12 @@ def everything(grid: str = CLASSROOM) -> Rows:
     runs = pd.concat([stored.runs, own.runs], ignore_index=True)
     epochs = pd.concat([stored.epochs, own.epochs], ignore_index=True)
     return Rows(runs, epochs, stored.origin, stored.problem)
+
+
+def fingerprint(runs: pd.DataFrame) -> str:
+    """What a table of runs is known by, where something made of it is kept (``once``)."""
+    rows = pd.util.hash_pandas_object(runs, index=False).to_numpy()
+    return hashlib.blake2b(rows.tobytes(), digest_size=16).hexdigest()
 
 
 def whose(ids: pd.Series) -> pd.Series:

@@ -8,7 +8,7 @@ import altair as alt
 import pandas as pd
 from torch import Tensor
 
-from lora_lab.dashboard.charts import BLUE, SKY, VERMILLION
+from lora_lab.dashboard.charts import BLUE, SKY, VERMILLION, either
 from lora_lab.derivations.referees import DifferenceErrors
 
 # In sizes of a letter: width and height of a cell, and room for the name above, in one line.
@@ -56,15 +56,15 @@ def entries_chart(
     scale = alt.Scale(scheme="blueorange", domain=[-largest, largest])
     cells = base.mark_rect().encode(
         color=alt.Color("value:Q", scale=scale, legend=None),
-        stroke=alt.condition(
-            "datum.off", alt.value("#ffffff" if dark else "#000000"), alt.value("transparent")
-        ),
-        strokeWidth=alt.value(3),  # where it is not seen, too: charts in a row stay in line
+        stroke=alt.StrokeValue(**either("datum.off", "#fff" if dark else "#000", "transparent")),
+        strokeWidth=alt.StrokeWidthValue(
+            3
+        ),  # where it is not seen, too: charts in a row stay in line
     )
     strong = f"abs(datum.value) > {0.7 * largest!r}"
     numbers = base.mark_text(fontSize=0.85 * letters).encode(
         text=alt.Text("value:Q", format=".2f" if largest < 10 else ".1f"),
-        color=alt.condition(strong, alt.value("#ffffff"), alt.value("#1c1c1c")),
+        color=alt.ColorValue(**either(strong, "#ffffff", "#1c1c1c")),
     )
     return (cells + numbers).properties(height=alt.Step(CELL[1] * letters))
 
@@ -109,6 +109,6 @@ def errors_chart(
         ),
         tooltip=tips,
     )
-    colour = alt.condition("datum.best", alt.value(VERMILLION), alt.value(blue))
+    colour = alt.ColorValue(**either("datum.best", VERMILLION, blue))
     points = base.mark_point(filled=True, size=110, opacity=1).encode(color=colour)
     return (base.mark_line(color=blue, strokeWidth=1.5) + points).properties(height=300)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lora_lab.dashboard import state
-from lora_lab.dashboard.charts import BLUE, SKY, VERMILLION, letters
+from lora_lab.dashboard.charts import BLUE, SKY, VERMILLION, either, letters
 from lora_lab.dashboard.language import t
 
 _FORMATS = {"relative": ".1%", "norm": ".2f", "effective": ".1f"}
@@ -47,10 +47,10 @@ def by_layer(frame: pd.DataFrame, measure: str, dark: bool) -> alt.LayerChart | 
     if frame["layer"].nunique() > _MOST_COLUMNS:
         return cells.properties(width=_WIDTH, height=height)
     on_strong, on_pale = ("#0b1a24", "#e8e6e3") if dark else ("#ffffff", "#2d2b29")
-    is_strong = alt.datum[measure] > (0.6 if dark else 0.8) * largest
+    is_strong = f"datum.{measure} > {(0.6 if dark else 0.8) * largest}"
     numbers = base.mark_text(fontSize=letters()).encode(
         text=alt.Text(f"{measure}:Q", format=shown),
-        color=alt.condition(is_strong, alt.value(on_strong), alt.value(on_pale)),
+        color=alt.ColorValue(**either(is_strong, on_strong, on_pale)),
     )
     return (cells + numbers).properties(width=_WIDTH, height=height)
 
@@ -124,7 +124,11 @@ def similarity(frame: pd.DataFrame, across: str, down: str) -> alt.Chart:
                 scale=alt.Scale(domain=[0, 1], scheme="viridis"),
                 legend=_legend("φ(i, j)", format=".1f", gradientLength=14 * letters()),
             ),
-            tooltip=["i", "j", alt.Tooltip("phi:Q", format=".3f", title="φ(i, j)")],
+            tooltip=[
+                alt.Tooltip("i:O"),
+                alt.Tooltip("j:O"),
+                alt.Tooltip("phi:Q", format=".3f", title="φ(i, j)"),
+            ],
         )
         .properties(width=alt.Step(step), height=alt.Step(step))
     )
@@ -157,14 +161,14 @@ def of_cuts(
     ]
     base = alt.Chart(frame).encode(x=x, tooltip=tips)
     whiskers = base.mark_rule(color=_blue(dark), strokeWidth=3, opacity=0.6).encode(
-        y=alt.Y("low:Q", scale=scale), y2="high:Q"
+        y=alt.Y("low:Q", scale=scale), y2=alt.Y2("high:Q")
     )
     line = base.mark_line(color=_blue(dark), strokeWidth=1.5).encode(y=y)
-    is_chosen = alt.datum.rank == chosen
+    is_chosen = f"datum.rank === {chosen}"
     points = base.mark_point(filled=True, opacity=1).encode(
         y=y,
-        size=alt.condition(is_chosen, alt.value(220), alt.value(90)),
-        color=alt.condition(is_chosen, alt.value(VERMILLION), alt.value(_blue(dark))),
+        size=alt.SizeValue(**either(is_chosen, 220, 90)),
+        color=alt.ColorValue(**either(is_chosen, VERMILLION, _blue(dark))),
     )
     rule = alt.Chart(pd.DataFrame({"level": [reference]})).mark_rule(
         strokeDash=[7, 5], strokeWidth=2, color=VERMILLION

@@ -6,6 +6,7 @@ A thing is known by what it is made from, and by the visitor's language, letters
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,10 @@ import streamlit as st
 from lora_lab.dashboard import charts, language
 
 _KEPT = 500  # things of each kind
+
+#: Whether each chart is checked against Vega-Lite's schema. That takes as long as all the rest of
+#: drawing it and finds our own mistakes only: the tests do it.
+CHECKS = False
 
 
 def chart(draw: partial[alt.TopLevelMixin], *known_by: Hashable, **options: Any) -> None:
@@ -32,6 +37,16 @@ def result(make: partial[Any], *known_by: Hashable) -> Any:
     return _result(_known(make, known_by), make)
 
 
+@dataclass(frozen=True)
+class _Unchecked:
+    """A chart as far as Streamlit asks for one."""
+
+    chart: alt.TopLevelMixin
+
+    def to_dict(self) -> dict[str, Any]:
+        return self.chart.to_dict(validate=CHECKS)
+
+
 def _known(make: partial[Any], known_by: tuple[Hashable, ...]) -> tuple:
     function = f"{make.func.__module__}.{make.func.__qualname__}"
     made_from = known_by or (make.args, make.keywords)
@@ -41,7 +56,8 @@ def _known(make: partial[Any], known_by: tuple[Hashable, ...]) -> tuple:
 
 @st.cache_data(show_spinner=False, max_entries=_KEPT)
 def _chart(known: tuple, options: dict[str, Any], _draw: Callable[[], alt.TopLevelMixin]) -> None:
-    st.altair_chart(_draw(), **options)  # Streamlit repeats what a kept function has shown
+    # Streamlit repeats what a kept function has shown.
+    st.altair_chart(_Unchecked(_draw()), **options)
 
 
 @st.cache_data(show_spinner=False, max_entries=_KEPT)

@@ -1,4 +1,4 @@
-"""Tests of the pages. Streamlit would warn, as they import it, that they run outside of a server."""
+"""The pages. Streamlit would warn, as tests import them, that they run outside of a server."""
 
 from streamlit import logger
 

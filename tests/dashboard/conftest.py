@@ -10,7 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from lora_lab import jobs
-from lora_lab.dashboard import uploads
+from lora_lab.dashboard import once, uploads
 
 from ..data.invented import make_frame
 from ..waiting import wait_for  # noqa: F401 (for the tests here)
@@ -21,6 +21,12 @@ from .browser import APP, browser, page, server  # noqa: F401 (three are fixture
 def main_module(monkeypatch: pytest.MonkeyPatch) -> None:
     """AppTest leaves its script behind as the main module, and new processes would run that."""
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+
+
+@pytest.fixture(autouse=True)
+def charts_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against Vega-Lite's schema; the pages leave that to the tests, because it takes long."""
+    monkeypatch.setattr(once, "CHECKS", True)
 
 
 @pytest.fixture

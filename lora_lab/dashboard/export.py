@@ -17,7 +17,7 @@ import pandas as pd
 import streamlit as st
 from vl_convert import svg_to_png
 
-from lora_lab.dashboard import language
+from lora_lab.dashboard import language, state
 from lora_lab.dashboard.language import t
 from lora_lab.runs import Run
 
@@ -115,10 +115,10 @@ def _plain(name: str) -> str:
 
 
 def _button(kind: str, make: Callable[[], bytes], name: str, mime: str) -> None:
-    spoken = language.current()
+    visitor = language.current(), state.presenting()
 
     def made() -> bytes:
-        with language.speaking(spoken):
+        with state.seen_by(*visitor):
             return make()
 
     st.download_button(

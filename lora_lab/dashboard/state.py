@@ -8,6 +8,9 @@ page it was made for.
 from __future__ import annotations
 
 import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from dataclasses import replace as with_changes
 from typing import Any
@@ -24,6 +27,7 @@ RUN, LANGUAGE, PRESENT, FIX, ASK = "run", "lang", "present", "fix", "ask"
 COMMON = (RUN, LANGUAGE, PRESENT, FIX, ASK)
 LONGEST_QUESTION = 300
 REMEMBERED = 20  # addresses that this session wrote
+_told = threading.local()  # what ``seen_by`` says, in this thread
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,20 @@ def look_at(run_id: str) -> None:
 
 
 def presenting() -> bool:
+    if (told := getattr(_told, "presenting", None)) is not None:
+        return told
     return st.session_state.get("presenting_", False)
+
+
+@contextmanager
+def seen_by(spoken: str, presenter: bool) -> Iterator[None]:
+    """Language and presenter mode for what is made in a thread that knows of no visitor."""
+    with language.speaking(spoken):
+        _told.presenting = presenter
+        try:
+            yield
+        finally:
+            _told.presenting = None
 
 
 def present(on: bool) -> None:

@@ -11,7 +11,7 @@ import pytest
 import streamlit as st
 from matplotlib.figure import Figure
 
-from lora_lab.dashboard import export, language
+from lora_lab.dashboard import charts, export, language, state
 from lora_lab.dashboard.drawing import document, text
 
 FRAME = pd.DataFrame({"name": ["原文", "b"], "accuracy": [0.5, 0.75]})
@@ -50,15 +50,22 @@ def test_a_figure_becomes_both_kinds_of_picture(make):
     assert b"<svg" in export.picture(make, "svg")  # made only when it is asked for
 
 
-def test_a_file_speaks_the_language_of_the_page_that_offered_it(monkeypatch):
+def test_a_file_is_written_as_the_page_was_that_offered_it(monkeypatch):
     """Streamlit has it made later, in a thread that knows of no visitor."""
+
+    def drawing() -> str:
+        words = f"{language.t('train.title')} in {charts.letters()} pixels"
+        return document([text(words, 0, 14)], (9, 9), False)
+
     offered = []
     monkeypatch.setattr(st, "download_button", lambda label, make, **more: offered.append(make))
-    for spoken in ("zh", "en"):
-        with language.speaking(spoken):
-            export.figure(lambda: document([text(language.t("train.title"), 0, 14)], (9, 9), False),
-                          "figure")  # fmt: skip
+    visitors = [("zh", False), ("en", True)]
+    for visitor in visitors:
+        with state.seen_by(*visitor):
+            export.figure(drawing, "figure")
+    monkeypatch.setattr(st, "session_state", None)  # nobody's
     with ThreadPoolExecutor(1) as another_thread:
-        drawings = [another_thread.submit(make).result() for make in offered[1::2]]
-    titles = [language.catalogue()["train.title"][spoken].encode() for spoken in ("zh", "en")]
-    assert [title in drawing for title, drawing in zip(titles, drawings, strict=True)] == [True] * 2
+        svgs = [another_thread.submit(make).result().decode() for make in offered[1::2]]
+    for (spoken, presenter), svg in zip(visitors, svgs, strict=True):
+        title = language.catalogue()["train.title"][spoken]
+        assert f"{title} in {20 if presenter else 14} pixels" in svg

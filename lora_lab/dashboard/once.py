@@ -6,7 +6,6 @@ A thing is known by what it is made from, and by the visitor's language, letters
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -21,13 +20,15 @@ _KEPT = 500  # things of each kind
 #: drawing it and finds our own mistakes only: the tests do it.
 CHECKS = False
 
+alt.data_transformers.disable_max_rows()  # the loss of each batch of a long run
+
 
 def chart(draw: partial[alt.TopLevelMixin], *known_by: Hashable, **options: Any) -> None:
     """Put a chart onto the page; to draw one takes longer than the rest of most pages.
 
     Args:
         known_by: what tells the chart from others, where that is less than all of ``draw``.
-        options: of ``st.altair_chart``.
+        options: of ``st.vega_lite_chart``.
     """
     _chart(_known(draw, known_by), options, draw)
 
@@ -37,14 +38,15 @@ def result(make: partial[Any], *known_by: Hashable) -> Any:
     return _result(_known(make, known_by), make)
 
 
-@dataclass(frozen=True)
-class _Unchecked:
-    """A chart as far as Streamlit asks for one."""
+def _specification(chart: alt.TopLevelMixin) -> dict[str, Any]:
+    """The chart in Vega-Lite, with its data.
 
-    chart: alt.TopLevelMixin
-
-    def to_dict(self) -> dict[str, Any]:
-        return self.chart.to_dict(validate=CHECKS)
+    ``st.altair_chart`` is not asked: while it draws, it changes how Altair writes data for the
+    whole process, and a file that someone takes away at that moment would have none.
+    """
+    found = chart.to_dict(validate=CHECKS)
+    found.pop("config", None)  # Altair's usual size; a page has its own
+    return found
 
 
 def _known(make: partial[Any], known_by: tuple[Hashable, ...]) -> tuple:
@@ -57,7 +59,7 @@ def _known(make: partial[Any], known_by: tuple[Hashable, ...]) -> tuple:
 @st.cache_data(show_spinner=False, max_entries=_KEPT)
 def _chart(known: tuple, options: dict[str, Any], _draw: Callable[[], alt.TopLevelMixin]) -> None:
     # Streamlit repeats what a kept function has shown.
-    st.altair_chart(_Unchecked(_draw()), **options)
+    st.vega_lite_chart(_specification(_draw()), **options)
 
 
 @st.cache_data(show_spinner=False, max_entries=_KEPT)

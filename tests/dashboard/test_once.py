@@ -78,9 +78,33 @@ def test_other_numbers_letters_or_words_are_another_chart(visit):
 
 def test_a_chart_may_be_known_by_less_than_it_is_drawn_from(visit, monkeypatch):
     shown: list[dict] = []
-    monkeypatch.setattr(st, "altair_chart", lambda chart, **options: shown.append(options))
+    monkeypatch.setattr(st, "vega_lite_chart", lambda chart, **options: shown.append(options))
     for last in (1, 1, 2):
         frame = pd.DataFrame({"a": [last]})
         once.chart(partial(chart, frame, colour="blue"), "loss", last, alt="in words")
     assert made == ["blue", "blue"] and shown == 2 * [dict(alt="in words")]
     assert state.presenting() is False
+
+
+class Watched(alt.Chart):
+    """Notes how Altair writes data, for the whole process, while a chart is asked for its own."""
+
+    def to_dict(self, *args, **options):
+        made.append(alt.data_transformers.active)
+        return super().to_dict(*args, **options)
+
+
+def watched(frame: pd.DataFrame) -> alt.Chart:
+    return Watched(frame).mark_point().encode(x=alt.X("a:Q"))
+
+
+def test_a_chart_on_a_page_does_not_take_the_data_out_of_a_file_made_meanwhile(visit, monkeypatch):
+    """Were it drawn with another way to write data, a file of another thread would be empty."""
+    shown: list[dict] = []
+    monkeypatch.setattr(st, "vega_lite_chart", shown.append)
+    monkeypatch.setattr(once, "CHECKS", False)
+    once.chart(partial(watched, pd.DataFrame({"a": [1.5, 2.5]})))
+    assert set(made) == {"default"}
+    [specification] = shown
+    assert [{"a": 1.5}, {"a": 2.5}] in specification["datasets"].values()
+    assert "config" not in specification, "the page decides on sizes"

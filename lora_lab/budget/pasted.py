@@ -80,8 +80,9 @@ def blueprint(text: str) -> Blueprint:
         PastedError: also where transformers cannot build it, or it is too large.
     """
     contents = json.loads(tidy(text))
+    deadline = _Deadline(SECONDS)
     try:
-        with _Deadline(SECONDS):
+        with deadline:
             found = Blueprint(contents)
             blocks = getattr(found.settings, "num_hidden_layers", 0)
             if isinstance(blocks, int) and blocks > MOST_BLOCKS:
@@ -94,6 +95,8 @@ def blueprint(text: str) -> Blueprint:
     except TargetError:
         raise PastedError("no_matrices", "It has no linear layers in numbered blocks.") from None
     except Exception as error:  # whatever transformers trips over, it is the text's fault
+        if deadline.is_over:  # someone on the way has turned the end of the time into another error
+            raise _too_large() from None
         short = f"{type(error).__name__}: {error}"[:200]
         raise PastedError(
             "not_built", f"transformers cannot build it: {short}", error=short
@@ -178,8 +181,12 @@ class _Deadline(TorchFunctionMode):
         super().__init__()
         self._end = time.thread_time() + seconds
 
+    @property
+    def is_over(self) -> bool:
+        return time.thread_time() > self._end
+
     def look(self, *_: Any) -> None:
-        if time.thread_time() > self._end:
+        if self.is_over:
             raise _TakesTooLong
 
     def __torch_function__(self, func, types, args=(), kwargs=None):

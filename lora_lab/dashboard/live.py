@@ -115,13 +115,22 @@ def _since(run: Run, file: str, what: str, done: float = 0.0) -> None:
 def _bar(run: Run, share: float, text: str) -> None:
     bar, button = st.columns([5, 1], vertical_alignment="center")
     bar.progress(min(1.0, share), text)
-    if button.button(t("train.live.cancel"), key=f"cancel.{run.id}", width="stretch"):
-        try:
-            jobs.cancel(run)
-        except (RunError, StorageError, OSError) as error:
-            st.error(wording.plain(str(error)))
-            return
-        st.rerun()
+    # A callback: it is heard also if the run changes its state in the moment of the click, when the
+    # page is drawn anew before it comes to this button.
+    button.button(
+        t("train.live.cancel"),
+        key=f"cancel.{run.id}",
+        width="stretch",
+        on_click=_cancel,
+        args=(run,),
+    )
+
+
+def _cancel(run: Run) -> None:
+    try:
+        jobs.cancel(run)
+    except (RunError, StorageError, OSError) as error:
+        st.error(wording.plain(str(error)))
 
 
 def _last(events: list[dict[str, Any]], kind: str) -> dict[str, Any] | None:

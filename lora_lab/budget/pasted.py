@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch.overrides import TorchFunctionMode
 from transformers import CONFIG_MAPPING, MODEL_MAPPING
 
@@ -194,10 +195,12 @@ class _Deadline(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
     def __enter__(self) -> _Deadline:
-        self._before = sys.getprofile()
+        self._before = sys.getprofile(), torch.is_grad_enabled()
         sys.setprofile(self.look)
         return super().__enter__()
 
     def __exit__(self, *error: object) -> None:
-        sys.setprofile(self._before)
+        profile, grad = self._before
+        sys.setprofile(profile)
         super().__exit__(*error)
+        torch.set_grad_enabled(grad)  # the end may have come where it was to be switched on again

@@ -151,6 +151,31 @@ def test_whoever_drops_the_exception_meets_it_again(monkeypatch):
     refused(SMALL, "too_large", read=blueprint)
 
 
+def test_an_end_in_the_midst_of_things_leaves_gradients_on(monkeypatch):
+    def stopped(_):
+        torch.set_grad_enabled(False)  # as inside of torch.no_grad, whose end is not reached
+        while True:
+            gc.get_count()
+
+    monkeypatch.setattr(pasted, "SECONDS", 0.05)
+    monkeypatch.setattr(pasted, "Blueprint", stopped)
+    refused(SMALL, "too_large", read=blueprint)
+    assert torch.is_grad_enabled()
+
+
+def test_whoever_turns_the_exception_into_another_hides_nothing(monkeypatch):
+    def translating(_):
+        try:
+            while True:
+                gc.get_count()  # until the profiler finds that the time is over
+        except BaseException:
+            raise RuntimeError("something went wrong") from None
+
+    monkeypatch.setattr(pasted, "SECONDS", 0.05)
+    monkeypatch.setattr(pasted, "Blueprint", translating)
+    refused(SMALL, "too_large", read=blueprint)
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lora_lab.advice.machine_speed import WORK, Speed, rates, validated
-from lora_lab.advice.pace import sentences
+from lora_lab.advice.machine_speed import WORK, Speed, rates
+from lora_lab.advice.pace import sentences, validated
 from lora_lab.advice.question import Question
 from lora_lab.advice.recipe import configuration
 from lora_lab.evaluation import Interval

@@ -20,8 +20,7 @@ from datasets import DatasetDict
 
 from lora_lab import processes
 from lora_lab.adapt import LoraConfig
-from lora_lab.advice.pace import JUDGES, sentences, sentences_of
-from lora_lab.data.splits import HELD_OUT
+from lora_lab.advice.pace import JUDGES, sentences, sentences_of, validated
 from lora_lab.results.stored_grid import StoredGrid
 from lora_lab.results.table import words
 from lora_lab.runs import DataConfig, Run, RunConfig, prepare_model, read_run
@@ -80,11 +79,6 @@ def rates(grids: Mapping[str, StoredGrid]) -> pd.DataFrame:
     found = [_rates(grid).groupby(WORK)["rate"].agg(usual="median", first="max")
              for grid in grids.values()]  # fmt: skip
     return pd.concat(found).groupby(level=WORK).min()
-
-
-def validated(runs: pd.DataFrame) -> pd.Series:
-    """About how many sentences each run was validated on: a table tells only those of the test."""
-    return runs["examples"] * HELD_OUT["validation"] / HELD_OUT["test"]
 
 
 def speed_of(known: pd.DataFrame, finished: Iterable[Run]) -> Speed:

@@ -68,8 +68,7 @@ class Rates:
         Args:
             grid: a table of runs with usual arithmetic (``TrainConfig``).
         """
-        # A table of runs tells how many test sentences there were, and so how many to validate.
-        held_out = grid["examples"] * HELD_OUT["validation"] / HELD_OUT["test"]
+        held_out = validated(grid)
         read = sentences(grid["train"], held_out, grid["epochs"], grid["epochs"])
         timed = grid.assign(rate=grid["seconds"] / read, held_out=held_out)
 
@@ -115,6 +114,11 @@ def expect_from_grid(
         alike is not None,
         here=False,
     )
+
+
+def validated(runs: pd.DataFrame) -> pd.Series:
+    """About how many sentences each run was validated on: a table tells only those of the test."""
+    return runs["examples"] * HELD_OUT["validation"] / HELD_OUT["test"]
 
 
 def sentences(train: Any, validation: Any, epochs: Any, validations: Any) -> Any:

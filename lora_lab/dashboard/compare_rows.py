@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from lora_lab.advice.pace import Rates
 from lora_lab.dashboard import folders, unusual, wording
 from lora_lab.dashboard.language import t
 from lora_lab.presets import STORED
@@ -40,12 +39,6 @@ class Rows:
 def shipped(grid: str = CLASSROOM) -> Rows:
     """The runs of a grid that comes with the package, by the name of its preset."""
     return _shipped(str(STORED / grid))
-
-
-@st.cache_resource(show_spinner=False)
-def rates() -> Rates:
-    """How fast the runs that come with the package were."""
-    return Rates.of(shipped().runs)
 
 
 def everything(grid: str = CLASSROOM) -> Rows:

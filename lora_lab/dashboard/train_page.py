@@ -109,7 +109,7 @@ def _scale(config: RunConfig) -> str:
 def _expected(configs: list[RunConfig]) -> str:
     examples = folders.examples(configs[0].data.name)
     expected = pace.expect(configs[0], examples, folders.finished_here())
-    expected = expected or pace.expect_from_grid(configs[0], examples, compare_rows.rates())
+    expected = expected or pace.expect_from_grid(configs[0], examples, _shipped_rates())
     if expected is None:
         return t("train.expected.unknown")
     key = "train.expected.alike" if expected.alike else "train.expected.method"
@@ -117,6 +117,11 @@ def _expected(configs: list[RunConfig]) -> str:
         key = "train.expected.elsewhere"
     seconds = expected.seconds * len(configs)
     return t(key, duration=wording.duration(seconds), count=expected.runs)
+
+
+@st.cache_resource(show_spinner=False)
+def _shipped_rates() -> pace.Rates:
+    return pace.Rates.of(compare_rows.shipped().runs)
 
 
 def _code(config: RunConfig) -> None:

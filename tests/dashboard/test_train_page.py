@@ -233,6 +233,20 @@ def test_cancel_stops_a_run(app, runs, own_data):
     assert app.button(key=f"resume.{run.id}")
 
 
+def test_a_click_on_cancel_is_heard_although_the_run_begins_in_that_moment(app, monkeypatch):
+    """The page is then drawn anew before it comes to the button."""
+    config = settings.run_config(settings.SHEET.defaults())
+    states = iter(["waiting"] * 2 + ["waiting", "running"] + ["running"] * 20)
+    run = Run(Path("r"), config, "waiting", "", [], None)
+    monkeypatch.setattr(folders, "find", lambda _: replace(run, state=next(states)))
+    cancelled = []
+    monkeypatch.setattr(jobs, "cancel", cancelled.append)
+    open_page(app, run="r")
+    app.button(key="cancel.r").click()
+    again(app)
+    assert [one.id for one in cancelled] == ["r"]
+
+
 def failed_run(runs, reason: str) -> str:
     folder = runs / "20250101-120000-deadbeef"
     folder.mkdir(parents=True)

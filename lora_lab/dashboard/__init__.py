@@ -7,21 +7,17 @@ from types import ModuleType
 
 import streamlit as st
 
-from lora_lab.dashboard import (
-    budget_page,
-    compare_page,
-    gradients_page,
-    header,
-    inside_page,
-    state,
-    style,
-    train_page,
-    try_it_page,
-)
+from lora_lab.dashboard import header, state, style
+from lora_lab.dashboard.budget import page as budget_page
+from lora_lab.dashboard.compare import page as compare_page
+from lora_lab.dashboard.gradients import page as gradients_page
+from lora_lab.dashboard.inside import page as inside_page
 from lora_lab.dashboard.language import t
+from lora_lab.dashboard.train import page as train_page
+from lora_lab.dashboard.try_it import page as try_it_page
 
-# Every page in the order of the navigation: ``name``_page.py has SHEET, whose name is the page's
-# address, and show(). A new page is added here and nowhere else.
+# Every page in the order of the navigation: each has a folder, whose page.py has SHEET, with the
+# page's address for a name, and show(). A new page is added here and nowhere else.
 PAGES = (budget_page, train_page, compare_page, inside_page, try_it_page, gradients_page)
 FIRST = train_page
 

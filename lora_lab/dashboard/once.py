@@ -12,7 +12,7 @@ from typing import Any
 import altair as alt
 import streamlit as st
 
-from lora_lab.dashboard import charts, language
+from lora_lab.dashboard import chart_style, language
 
 _KEPT = 500  # things of each kind
 
@@ -52,7 +52,7 @@ def _specification(chart: alt.TopLevelMixin) -> dict[str, Any]:
 def _known(make: partial[Any], known_by: tuple[Hashable, ...]) -> tuple:
     function = f"{make.func.__module__}.{make.func.__qualname__}"
     made_from = known_by or (make.args, make.keywords)
-    visitor = language.current(), charts.letters(), st.context.theme.type
+    visitor = language.current(), chart_style.letters(), st.context.theme.type
     return (function, made_from, *visitor)
 
 

@@ -76,7 +76,7 @@ def title(run: Run) -> str:
 def invite(text: str) -> None:
     """What a page says that has no run to show, and the way to get one."""
     # Imported here: the list of pages imports every page.
-    from lora_lab.dashboard import train_page
+    from lora_lab.dashboard.train import page as train_page
 
     with st.container(border=True):
         st.markdown(text)

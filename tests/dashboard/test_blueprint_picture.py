@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from lora_lab.adapt import LoraConfig
 from lora_lab.budget.counting import Blueprint
-from lora_lab.dashboard import blueprint_picture as picture
-from lora_lab.dashboard.blueprint_picture import Drawn
+from lora_lab.dashboard.budget import blueprint_picture as picture
+from lora_lab.dashboard.budget.blueprint_picture import Drawn
 
 WORDS = dict(block="one <block>", layers="layers")
 

@@ -41,13 +41,17 @@ def test_chinese_texts_are_chinese():
 
 def asked() -> Iterator[tuple[str, set[str] | None, str]]:
     """Each ``t(...)`` in the code: its key as a pattern, the values it gives, and where."""
-    for file in sorted(HERE.glob("*.py")):
+    for file in sorted(HERE.rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if not (isinstance(node, ast.Call) and getattr(node.func, "id", "") == "t"):
                 continue
             given = {keyword.arg for keyword in node.keywords}
             for pattern in patterns(node.args[0]):
-                yield pattern, None if None in given else given, f"{file.name}:{node.lineno}"
+                yield (
+                    pattern,
+                    None if None in given else given,
+                    f"{file.relative_to(HERE)}:{node.lineno}",
+                )
 
 
 def patterns(argument: ast.expr) -> list[str]:
@@ -83,8 +87,8 @@ def test_everything_on_a_sheet_has_a_name(sheet):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.SHEET.name)
-def test_a_page_is_called_like_its_module_and_its_texts(page):
-    assert page.__name__.rpartition(".")[2] == f"{page.SHEET.name}_page"
+def test_a_page_is_called_like_its_folder_and_its_texts(page):
+    assert page.__name__ == f"{lora_lab.dashboard.__name__}.{page.SHEET.name}.page"
     assert import_module(page.__name__).show is page.show
     assert any(key.startswith(f"{page.SHEET.name}.") for key in TEXTS)
 

@@ -9,7 +9,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from lora_lab.adapt import LoraConfig
-from lora_lab.dashboard import compare_advice, compare_rows, settings
+from lora_lab.dashboard.compare import advice, measured
+from lora_lab.dashboard.train import settings
 from lora_lab.presets import PRESETS
 from lora_lab.results.stored_grid import write_grid
 from lora_lab.runs import DataConfig, RunConfig
@@ -20,7 +21,8 @@ from .conftest import address as address_of
 from .conftest import texts
 
 PAGE = """
-from lora_lab.dashboard import compare_page, state
+from lora_lab.dashboard import state
+from lora_lab.dashboard.compare import page as compare_page
 state.begin()
 compare_page.show()
 """
@@ -45,7 +47,7 @@ def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             runs["how-much-data"].append(make_run(folder, config, right, train_examples=size))
     for name, made in runs.items():
         write_grid(made, tmp_path / "stored" / name, f"lora-lab sweep --preset {name}")
-    monkeypatch.setattr(compare_rows, "STORED", tmp_path / "stored")
+    monkeypatch.setattr(measured, "STORED", tmp_path / "stored")
     return tmp_path / "stored"
 
 
@@ -155,7 +157,7 @@ def keys(app: AppTest) -> set[str]:
 
 
 def test_without_shipped_grids_it_says_so(runs, tmp_path, monkeypatch):
-    monkeypatch.setattr(compare_rows, "STORED", tmp_path / "nowhere")
+    monkeypatch.setattr(measured, "STORED", tmp_path / "nowhere")
     make_run(runs / "20250101-120000-aaaaaaaa", lora(), answers(0.8))
     assert "no measured results have come with the app" in said(open_page())
 
@@ -178,7 +180,7 @@ def config(rank: int = 8, **changes) -> RunConfig:
     ids=str,
 )  # fmt: skip
 def test_the_train_page_opens_with_what_was_advised(advised):
-    address, missing = compare_advice.for_train(advised)
+    address, missing = advice.for_train(advised)
     assert not missing
     values, problems = settings.SHEET.read_address(address)
     asked = settings.run_config(values)
@@ -200,9 +202,9 @@ def test_the_train_page_opens_with_what_was_advised(advised):
     ids=str,
 )
 def test_what_the_train_page_cannot_ask_for_is_named(advised, monkeypatch):
-    monkeypatch.setattr(compare_advice, "t", lambda key, **values: key)
-    monkeypatch.setattr(compare_advice.unusual, "t", lambda key, **values: key)
-    assert len(compare_advice.for_train(advised)[1]) == 1
+    monkeypatch.setattr(advice, "t", lambda key, **values: key)
+    monkeypatch.setattr(advice.unusual, "t", lambda key, **values: key)
+    assert len(advice.for_train(advised)[1]) == 1
 
 
 def test_other_sizes_lead_to_the_nearest_that_the_train_page_offers(runs, stored):
@@ -238,11 +240,11 @@ def test_only_what_has_shipped_is_offered_and_what_has_not_can_be_computed(runs,
     assert len(open_page().selectbox(key="grid").options) == 2
 
 
-@pytest.mark.parametrize("name", [n for n in PRESETS if (compare_rows.STORED / n).is_dir()])
+@pytest.mark.parametrize("name", [n for n in PRESETS if (measured.STORED / n).is_dir()])
 def test_every_shipped_experiment_is_shown_with_names_that_tell_its_settings_apart(runs, name):
     app = open_page(grid=name)
     assert not app.warning and not app.error
     assert app.dataframe[0].value["title"].is_unique
-    rows = compare_rows.shipped(name)
-    assert all(compare_rows.items(part, "settings")["title"].is_unique
+    rows = measured.shipped(name)
+    assert all(measured.items(part, "settings")["title"].is_unique
                for _, part in rows.runs.groupby("sentences"))  # fmt: skip

@@ -12,15 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
-from lora_lab.dashboard import (
-    compare_across,
-    compare_charts,
-    compare_effects,
-    compare_grids,
-    compare_page,
-    compare_rows,
-    compare_words,
-)
+from lora_lab.dashboard.compare import across, charts, effects, grids, measured, words
+from lora_lab.dashboard.compare import page as compare_page
 from lora_lab.dashboard.kinds import Names
 from lora_lab.presets import STORED, preset
 from lora_lab.presets.classroom import SEEDS
@@ -34,7 +27,8 @@ from .conftest import address as address_of
 from .conftest import texts
 
 PAGE = """
-from lora_lab.dashboard import compare_page, state
+from lora_lab.dashboard import state
+from lora_lab.dashboard.compare import page as compare_page
 state.begin()
 compare_page.show()
 """
@@ -59,13 +53,13 @@ def grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             runs.append(make_run(folder, config, right, trainable=size))
     folder = tmp_path / "stored" / "classroom"
     write_grid(runs, folder, "lora-lab sweep --preset classroom")
-    monkeypatch.setattr(compare_rows, "STORED", folder.parent)
+    monkeypatch.setattr(measured, "STORED", folder.parent)
     return folder
 
 
 @pytest.fixture
 def no_grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compare_rows, "STORED", tmp_path / "nowhere")
+    monkeypatch.setattr(measured, "STORED", tmp_path / "nowhere")
 
 
 def open_page(**address: str) -> AppTest:
@@ -187,12 +181,12 @@ def test_without_stored_answers_only_intervals_are_held_against_each_other(runs,
 def test_rows_on_different_sentences_are_never_compared(runs, no_grid):
     make_run(runs / "a", lora(), answers(0.8))
     make_run(runs / "b", lora(rank=4), answers(0.8), sentences="b" * 16)
-    table = compare_rows._own((str(runs / "a"), str(runs / "b"), "both"), [
-        compare_rows.folders.jobs.read(runs / name) for name in "ab"
+    table = measured._own((str(runs / "a"), str(runs / "b"), "both"), [
+        measured.folders.jobs.read(runs / name) for name in "ab"
     ]).runs  # fmt: skip
     first, second = table.assign(title="x", members=[("a",), ("b",)]).itertuples()
     with pytest.raises(ValueError, match="different test sentences"):
-        compare_words.verdict(first, second, table)
+        words.verdict(first, second, table)
 
 
 def test_comparisons_made_at_once_are_corrected_and_the_page_says_so(runs, grid):
@@ -229,14 +223,14 @@ def test_the_top_says_what_each_setting_does_and_what_moves_most_comes_first(run
 
 @pytest.mark.parametrize("quantity", ["rank", "scale", "layers", "targets", "train"])
 def test_a_contrast_changes_one_thing_only_and_leaves_single_seeds_out(runs, quantity):
-    items = compare_rows.items(read_grid(STORED / "classroom").runs, "settings")
+    items = measured.items(read_grid(STORED / "classroom").runs, "settings")
     own = items.iloc[[0]].assign(id="own", rank=999, seeds=1, validation=1.0)
-    found = {one.quantity: one for one in compare_effects.contrasts(pd.concat([items, own]))}
+    found = {one.quantity: one for one in effects.contrasts(pd.concat([items, own]))}
     if quantity in ("scale", "train"):
         assert quantity not in found, "the shipped grid does not vary it"
         return
     one = found[quantity]
-    differ = {n for n in compare_effects._MAKE if getattr(one.first, n) != getattr(one.second, n)}
+    differ = {n for n in effects._MAKE if getattr(one.first, n) != getattr(one.second, n)}
     assert differ == {quantity}
     assert one.first.trainable < one.second.trainable
     assert one.second.rank != 999
@@ -248,9 +242,9 @@ def test_runs_on_wrong_labels_are_named_and_never_taken_for_a_rank(runs, no_grid
         for seed in (0, 1):
             config = lora(rank=rank, seed=seed, data=DataConfig(train_size=1000, **noise))
             make_run(runs / f"2025010{rank}-12000{seed}-aaaaaaaa", config, answers(0.8 - share))
-    items = compare_rows.items(compare_rows.everything().runs, "settings")
+    items = measured.items(measured.everything().runs, "settings")
     assert sum("20% of labels wrong" in title for title in items["title"]) == 1
-    assert not compare_effects.contrasts(items), "rank and labels changed together"
+    assert not effects.contrasts(items), "rank and labels changed together"
 
 
 def test_nothing_is_said_on_top_where_nothing_was_varied(runs, no_grid):
@@ -278,7 +272,7 @@ def test_of_a_single_method_the_two_best_are_compared_at_once(runs, no_grid):
 )
 def test_an_axis_of_costs_has_marks_to_read_it_by(parameters, marks):
     items = pd.DataFrame({"trainable": parameters})
-    axis = compare_charts._x(items, "trainable").to_dict()["axis"]
+    axis = charts._x(items, "trainable").to_dict()["axis"]
     low, high = parameters
     assert [mark for mark in axis["values"] if low <= mark <= high] == marks
 
@@ -359,7 +353,7 @@ def test_filters_narrow_and_an_empty_result_says_so(runs, grid):
     assert "No run passes" in texts(open_page(whose="own"))
 
 
-@pytest.mark.parametrize(("experiment", "axis"), compare_grids.AXES.items())
+@pytest.mark.parametrize(("experiment", "axis"), grids.AXES.items())
 def test_each_experiment_opens_on_the_axis_that_answers_it(experiment, axis):
     sheet = compare_page.SHEET
     assert sheet.read_address({"grid": experiment})[0]["axis"] == axis
@@ -398,36 +392,36 @@ def test_names_of_lines_across_never_cover_one_another():
         ],
         columns=["series", "title", "test"],
     )  # fmt: skip
-    found = compare_across.names_across(items, line=0.02)
+    found = across.names_across(items, line=0.02)
     assert found["text"].tolist() == ["Full, 80.0%\nTwo-sided, 79.5%", "Head, 65.0% to 65.5%"]
     assert found["test"].tolist() == [0.8, 0.655]
 
 
 def test_a_front_over_parameters_is_one_line_and_over_seconds_one_for_each_machine(runs, grid):
     make_run(runs / "20250101-120000-aaaaaaaa", lora(rank=2), answers(0.9))
-    items = compare_rows.items(compare_rows.everything().runs, "settings")
+    items = measured.items(measured.everything().runs, "settings")
     for axis, joined in (("trainable", True), ("seconds", False)):
-        placed = items[compare_rows.front(items, axis)]
-        y = compare_charts.alt.Y("test:Q")
-        encoding = compare_charts._front(placed, axis, y).to_dict()["encoding"]
+        placed = items[measured.front(items, axis)]
+        y = charts.alt.Y("test:Q")
+        encoding = charts._front(placed, axis, y).to_dict()["encoding"]
         assert ("detail" not in encoding) == joined
 
 
 def test_the_front_does_not_mix_times_of_different_machines(runs, grid):
     make_run(runs / "20250101-120000-aaaaaaaa", lora(rank=2), answers(0.5), seconds=100.0)
-    rows = compare_rows.everything()
-    items = compare_rows.items(rows.runs, "settings")
-    front = compare_rows.front(items, "seconds")
+    rows = measured.everything()
+    items = measured.items(rows.runs, "settings")
+    front = measured.front(items, "seconds")
     assert front[items["whose"] == "own"].all(), "the only one on its machine"
-    assert not compare_rows.front(items, "trainable")[items["whose"] == "own"].any()
+    assert not measured.front(items, "trainable")[items["whose"] == "own"].any()
 
 
 def test_titles_tell_all_items_apart(runs, grid):
     for number in range(3):
         make_run(runs / f"20250101-12000{number}-aaaaaaaa", lora(rank=2), answers(0.8))
-    rows = compare_rows.everything()
+    rows = measured.everything()
     for unit in ("settings", "runs"):
-        assert compare_rows.items(rows.runs, unit)["title"].is_unique
+        assert measured.items(rows.runs, unit)["title"].is_unique
 
 
 # ------------------------------------------------------------------ what ships with the app

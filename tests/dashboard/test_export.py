@@ -11,7 +11,7 @@ import pytest
 import streamlit as st
 from matplotlib.figure import Figure
 
-from lora_lab.dashboard import charts, export, language, state
+from lora_lab.dashboard import chart_style, export, language, state
 from lora_lab.dashboard.drawing import document, text
 
 FRAME = pd.DataFrame({"name": ["原文", "b"], "accuracy": [0.5, 0.75]})
@@ -54,7 +54,7 @@ def test_a_file_is_written_as_the_page_was_that_offered_it(monkeypatch):
     """Streamlit has it made later, in a thread that knows of no visitor."""
 
     def drawing() -> str:
-        words = f"{language.t('train.title')} in {charts.letters()} pixels"
+        words = f"{language.t('train.title')} in {chart_style.letters()} pixels"
         return document([text(words, 0, 14)], (9, 9), False)
 
     offered = []

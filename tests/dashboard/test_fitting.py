@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from lora_lab.adapt import LoraConfig
 from lora_lab.budget.architectures import ARCHITECTURES
 from lora_lab.budget.counting import Blueprint
-from lora_lab.dashboard import fitting
-from lora_lab.dashboard.budget_sheet import SHEET
+from lora_lab.dashboard.budget import fitting
+from lora_lab.dashboard.budget.settings import SHEET
 from lora_lab.targets import choose_layers, find_targets
 
 T5 = dict(model_type="t5", num_layers=2, d_model=32, num_heads=4, d_kv=8, d_ff=64, vocab_size=50)

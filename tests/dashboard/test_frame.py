@@ -13,8 +13,8 @@ from streamlit.util import calc_hash
 import lora_lab.dashboard
 from lora_lab.dashboard import form, language, state
 from lora_lab.dashboard.kinds import Choice, Text, Whole
-from lora_lab.dashboard.settings import SHEET
 from lora_lab.dashboard.sheet import Sheet
+from lora_lab.dashboard.train.settings import SHEET
 
 from .conftest import address, again, labels, open_page, texts
 

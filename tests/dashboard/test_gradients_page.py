@@ -7,9 +7,10 @@ import streamlit as st
 import torch
 from streamlit.testing.v1 import AppTest
 
-from lora_lab.dashboard import export, gradient_charts, hearing
-from lora_lab.dashboard.gradients_page import SHEET
-from lora_lab.dashboard.hearing import NONE, Case
+from lora_lab.dashboard import export
+from lora_lab.dashboard.gradients import charts, hearing
+from lora_lab.dashboard.gradients.hearing import NONE, Case
+from lora_lab.dashboard.gradients.page import SHEET
 from lora_lab.dashboard.language import LANGUAGES, catalogue
 from lora_lab.derivations import referees
 from lora_lab.derivations.catalogue import CATALOGUE, LayerShape, LossShape, find
@@ -19,7 +20,8 @@ from lora_lab.derivations.referees import VERDICTS, Report, check
 from .conftest import address, again
 
 SCRIPT = """
-from lora_lab.dashboard import gradients_page, state
+from lora_lab.dashboard import state
+from lora_lab.dashboard.gradients import page as gradients_page
 state.begin()
 gradients_page.show()
 """
@@ -191,9 +193,9 @@ def test_a_mistake_elsewhere_shows_a_gradient_that_is_wrong():
 
 def test_entries_side_by_side_become_one_picture():
     values = torch.tensor([[1.0, -2.0]])
-    frame = gradient_charts.entries_frame(values, values > 0)
+    frame = charts.entries_frame(values, values > 0)
     titles = dict(row="row", column="column", value="value")
-    picture = gradient_charts.beside({"One": frame, "Other": frame}, 2.0, titles)
+    picture = charts.beside({"One": frame, "Other": frame}, 2.0, titles)
     drawing = export.picture(picture, "svg")
     assert b"One" in drawing and b"Other" in drawing
 
@@ -201,7 +203,7 @@ def test_entries_side_by_side_become_one_picture():
 @pytest.mark.parametrize("wrong", [True, False])
 def test_a_wrong_gradient_has_no_best_step(wrong):
     errors = referees.DifferenceErrors((1e-1, 1e-2), (1.0, 0.5))
-    chart = gradient_charts.errors_chart(errors, dict(step="s", error="e"), False, wrong=wrong)
+    chart = charts.errors_chart(errors, dict(step="s", error="e"), False, wrong=wrong)
     assert chart.data["best"].tolist() == [False, not wrong]
 
 

@@ -13,7 +13,8 @@ from streamlit.testing.v1 import AppTest
 
 from lora_lab.adapt import LoraConfig, adapted_layers, disabled
 from lora_lab.adapter_files import load_adapted_model
-from lora_lab.dashboard import export, inside_charts, inside_rescoring, trained
+from lora_lab.dashboard import export, trained
+from lora_lab.dashboard.inside import charts, rescoring
 from lora_lab.evaluation import evaluate_predictions
 from lora_lab.inside.rescoring import changed_update
 from lora_lab.prediction import evaluate, predict_probabilities
@@ -46,7 +47,8 @@ def page(folder, monkeypatch) -> AppTest:
 
 
 def _page():
-    from lora_lab.dashboard import inside_page, state
+    from lora_lab.dashboard import state
+    from lora_lab.dashboard.inside import page as inside_page
 
     state.begin()
     inside_page.show()
@@ -129,7 +131,7 @@ def test_two_runs_are_compared_and_a_third_is_not_needed(page):
 
 
 def test_a_matrix_that_the_other_run_lacks_is_replaced_by_one_that_both_adapt(page, monkeypatch):
-    from lora_lab.dashboard import anatomy
+    from lora_lab.dashboard.inside import anatomy
 
     read = anatomy.updates
 
@@ -271,8 +273,8 @@ def test_a_cut_that_changes_no_answer_says_so(page, folder, monkeypatch):
 
 
 def test_a_saved_spectrum_is_wide_and_counts_in_whole_numbers():
-    table = inside_charts.spectrum_table(np.array([2.0, 0.1]), None)
-    chart = inside_charts.spectrum(table, dark=False)
+    table = charts.spectrum_table(np.array([2.0, 0.1]), None)
+    chart = charts.spectrum(table, dark=False)
     svg = export.picture(chart, "svg").decode()
     [box] = re.findall(r'viewBox="0 0 (\d+)', svg)
     assert int(box) > 600
@@ -281,8 +283,8 @@ def test_a_saved_spectrum_is_wide_and_counts_in_whole_numbers():
 
 
 def test_all_directions_are_called_all_in_an_address(page):
-    cut = inside_rescoring.Cut(name="keep")
-    for value in (0, 7, inside_rescoring.EVERYTHING):
+    cut = rescoring.Cut(name="keep")
+    for value in (0, 7, rescoring.EVERYTHING):
         assert cut.read(cut.write(value)) == value
     open_page(page, keep="many")
     assert "` all ` is used" in page.warning[0].value
@@ -310,7 +312,7 @@ def test_visitors_who_ask_together_share_one_pass(folder, passes):
                        (64, [0, 1, 2, 4, 8, 16, 32, 64])]
 )  # fmt: skip
 def test_a_large_rank_is_cut_by_halves(rank, cuts):
-    assert inside_rescoring._ladder(rank) == cuts
+    assert rescoring._ladder(rank) == cuts
 
 
 def test_a_lesson_holds_the_sliders(page):
@@ -347,7 +349,7 @@ def test_garbage_in_the_address_gives_a_notice_and_a_page(page, given):
 def test_a_broken_adapter_is_said_in_words(page, folder):
     weights = folder / SMALL / "adapter" / "adapter_model.safetensors"
     content = weights.read_bytes()
-    from lora_lab.dashboard import anatomy
+    from lora_lab.dashboard.inside import anatomy
 
     anatomy._updates.clear()
     anatomy._compared.clear()

@@ -9,7 +9,7 @@ from lora_lab.adapt import LoraConfig
 from lora_lab.budget.cost import size
 from lora_lab.budget.counting import count
 from lora_lab.dashboard import export
-from lora_lab.dashboard.memory_chart import PARTS, memory_chart
+from lora_lab.dashboard.budget.memory_chart import PARTS, memory_chart
 
 NAMES = dict(zip(PARTS, ("权重", "梯度", "矩"), strict=True))
 UNITS = {"TB": 1e12, "GB": 1e9, "MB": 1e6}

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_lab.dashboard import settings
 from lora_lab.dashboard.kinds import (
     Choice,
     LayerChoice,
@@ -17,8 +16,9 @@ from lora_lab.dashboard.kinds import (
     Text,
     Whole,
 )
-from lora_lab.dashboard.settings import SHEET
 from lora_lab.dashboard.sheet import Preset, Sheet
+from lora_lab.dashboard.train import settings
+from lora_lab.dashboard.train.settings import SHEET
 from lora_lab.data import EMBEDDED
 from lora_lab.runs import LEARNING_RATES, RunConfig
 

@@ -14,7 +14,8 @@ import pytest
 from lora_lab import jobs
 from lora_lab.adapt import LoraConfig
 from lora_lab.budget.counting import Blueprint, count
-from lora_lab.dashboard import code, export, folders, settings, uploads, wording
+from lora_lab.dashboard import code, export, folders, uploads, wording
+from lora_lab.dashboard.train import settings
 from lora_lab.runs import DataConfig, Run, read_run
 from lora_lab.training import TrainConfig
 

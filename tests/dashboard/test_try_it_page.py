@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
 from lora_lab.baselines import vader_scores
-from lora_lab.dashboard import answers, trained, try_it_views
+from lora_lab.dashboard import trained
+from lora_lab.dashboard.try_it import answers, views
 from lora_lab.inside.attribution import Attribution, Word
 from lora_lab.models import load_model
 from lora_lab.prediction import predict_probabilities
@@ -49,7 +50,8 @@ def page(folder, monkeypatch) -> AppTest:
 
 
 def _page():
-    from lora_lab.dashboard import state, try_it_page
+    from lora_lab.dashboard import state
+    from lora_lab.dashboard.try_it import page as try_it_page
 
     state.begin()
     try_it_page.show()
@@ -235,9 +237,9 @@ def test_any_text_becomes_a_few_short_visible_sentences(text):
 @given(st.lists(st.tuples(st.text(min_size=1), st.floats(-1, 1)), min_size=1, max_size=5))
 def test_coloured_words_hold_no_markup_of_the_visitors(pairs):
     found = Attribution(0, 0.75, tuple(Word(text, effect) for text, effect in pairs))
-    spans = "".join(try_it_views._word(word.text, word.effect) for word in found.words)
+    spans = "".join(views._word(word.text, word.effect) for word in found.words)
     assert set(re.findall(r"</?(\w+)", spans)) <= {"span", "small"}
     for text, effect in pairs:
-        shown = try_it_views._word(text, effect)
+        shown = views._word(text, effect)
         assert ('class="for"' in shown) == (round(100 * effect) >= 1)
         assert ('class="against"' in shown) == (round(100 * effect) <= -1)

@@ -1,0 +1,1 @@
+"""What an adapter costs: parameters, bytes, memory, for any transformers configuration."""

@@ -1,0 +1,26 @@
+"""What all charts have in common: colours, letters, sizes.
+
+Channels are written as classes, ``y2=alt.Y2("high:Q")``: Altair takes milliseconds to find the
+class for a bare string or a value, and a page has many.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lora_lab.dashboard import state
+
+BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#8A8A8A"  # the first two are Okabe and Ito's
+SKY = "#56B4E9"
+HEIGHT = 250
+WIDTH = 640  # of a picture to take away, where names need their room
+
+
+def letters() -> int:
+    """Size of the letters in a chart, in pixels; a presenter's can be read from the last row."""
+    return 20 if state.presenting() else 14
+
+
+def either(test: str, yes: Any, no: Any) -> dict[str, Any]:
+    """Arguments of a channel's ``Value`` class: one of two values, by a test of each row."""
+    return dict(value=no, condition=dict(test=test, value=yes))

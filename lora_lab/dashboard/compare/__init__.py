@@ -1,0 +1,1 @@
+"""Every run beside every other: which setting matters, and is the difference measurable?"""

@@ -1,0 +1,45 @@
+"""Learning curves over one another."""
+
+from __future__ import annotations
+
+import altair as alt
+import pandas as pd
+
+from lora_lab.dashboard.compare.charts import colour, scaled_axis
+from lora_lab.dashboard.language import t
+
+
+def curves(
+    epochs: pd.DataFrame, quantity: str, names: list[str], *, legend: bool
+) -> alt.LayerChart:
+    """A thick line for the mean of each item (``title``), a thin one for each of its runs."""
+    digits = "%" if quantity == "validation_accuracy" else ".2f"
+    title = t(f"compare.chart.{quantity}")
+    scale = alt.Scale(zero=False, nice=True)
+    base = alt.Chart(epochs).encode(
+        x=alt.X("epoch:Q", title=t("compare.chart.epoch"), axis=_whole(epochs["epoch"].max())),
+        color=colour("title", names, legend),
+    )
+    tips = [
+        alt.Tooltip("title:N", title=t("compare.column.title")),
+        alt.Tooltip("seed:Q", title=t("compare.column.seed")),
+        alt.Tooltip("epoch:Q", title=t("compare.chart.epoch")),
+        alt.Tooltip("step:Q", title=t("compare.chart.step")),
+        alt.Tooltip(f"{quantity}:Q", title=title, format=".3f"),
+    ]
+    runs = base.encode(
+        y=alt.Y(f"{quantity}:Q", title=title, scale=scale, axis=scaled_axis(digits)),
+        detail=alt.Detail("id:N"),
+        tooltip=tips,
+    )
+    means = base.encode(y=alt.Y(f"mean({quantity}):Q", title=title, scale=scale))
+    thin = runs.mark_line(strokeWidth=1, opacity=0.45)
+    points = runs.mark_point(filled=True, size=40, opacity=0.6)
+    return (thin + points + means.mark_line(strokeWidth=3.5)).properties(height=280)
+
+
+def _whole(last: int) -> alt.Axis:
+    """Whole epochs only, and no more of them than can be read."""
+    step = max(1, last // 8)
+    epochs = list(range(int(step), int(last) + 1, int(step)))
+    return scaled_axis("d", values=epochs, tickCount=len(epochs), labelOverlap=False)

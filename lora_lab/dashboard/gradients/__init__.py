@@ -1,0 +1,1 @@
+"""A derivation before its three referees, with numbers and mistakes of one's choice."""

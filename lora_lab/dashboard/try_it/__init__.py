@@ -1,0 +1,1 @@
+"""Own sentences through base, rules, head-only and LoRA, side by side."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ class Measured:
         validation, error: mean over the seeds, and its standard error.
         test, interval: mean over the seeds; 95% for new seeds and new sentences.
         reached: the lowest and the highest single run on the test.
-        seconds: what one run with the asked number of sentences is expected to take here.
+        seconds: what one run with the asked number of sentences is expected to take.
     """
 
     method: str
@@ -127,29 +127,53 @@ def measured_grids(folder: Path = STORED) -> dict[str, StoredGrid]:
     return {name: read_grid(folder / name) for name in PRESETS if (folder / name).is_dir()}
 
 
-def check(question: Question, grids: Mapping[str, StoredGrid]) -> None:
-    """Refuse what lies outside of the measured, whatever the budget.
+@dataclass(frozen=True)
+class Candidates:
+    """Everything that was measured for a model, data and number of sentences, whatever it costs.
 
-    Raises:
-        AdviceError: see ``advise``.
+    Attributes:
+        settings: their ``seconds`` are those of the machine that measured.
+        measured_sizes, examples: see ``Advice``.
+        origins: of all grids, by name.
     """
-    _sizes(question, _comparable(question, grids))
+
+    settings: tuple[Measured, ...]
+    measured_sizes: tuple[int, ...]
+    examples: int
+    origins: dict[str, dict[str, Any]]
 
 
-def advise(question: Question, grids: Mapping[str, StoredGrid], speed: Speed) -> Advice:
-    """The setting to begin with.
+def candidates(question: Question, grids: Mapping[str, StoredGrid]) -> Candidates:
+    """What an answer can choose among; neither the budget nor this machine's speed matters yet.
 
     Args:
         grids: stored results by name.
+
+    Raises:
+        AdviceError: the question lies outside of what was measured.
+    """
+    runs = _comparable(question, grids)
+    known, near = _sizes(question, runs)
+    table = settings_table(runs[runs["train"].isin(near)])
+    return Candidates(
+        settings=tuple(_measured(question, table, runs, rates(grids))),
+        measured_sizes=known,
+        examples=int(runs["examples"].iloc[0]),
+        origins={name: grid.origin for name, grid in grids.items()},
+    )
+
+
+def advise(question: Question, among: Candidates, speed: Speed) -> Advice:
+    """The setting to begin with.
+
+    Args:
+        among: what was measured for the question's model, data and number of sentences.
         speed: of this machine, see ``machine_speed``.
 
     Raises:
-        AdviceError: the question lies outside of what was measured, or nothing fits the budget.
+        AdviceError: nothing fits the budget.
     """
-    runs = _comparable(question, grids)
-    sizes = _sizes(question, runs)
-    table = settings_table(runs[runs["train"].isin(sizes.near)])
-    found = _measured(question, table, runs, rates(grids), speed)
+    found = [replace(one, seconds=one.seconds * speed.ratio) for one in among.settings]
     lora = _affordable(question, [one for one in found if one.method == "lora"])
     best = min(lora, key=lambda one: (-one.validation, one.cost))
     methods = _best_of_other_methods(found)
@@ -175,18 +199,12 @@ def advise(question: Question, grids: Mapping[str, StoredGrid], speed: Speed) ->
         settings=len(lora),
         methods=tuple(map(rival, methods)),
         sizes=tuple(sorted({one.train for one in named})),
-        measured_sizes=sizes.all,
-        examples=int(runs["examples"].iloc[0]),
+        measured_sizes=among.measured_sizes,
+        examples=among.examples,
         speed=speed,
-        origins={name: grid.origin for name, grid in grids.items()
+        origins={name: origin for name, origin in among.origins.items()
                  if any(name in one.grids for one in named)},
     )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Sizes:
-    all: tuple[int, ...]
-    near: tuple[int, ...]
 
 
 def _comparable(question: Question, grids: Mapping[str, StoredGrid]) -> pd.DataFrame:
@@ -208,7 +226,7 @@ def _comparable(question: Question, grids: Mapping[str, StoredGrid]) -> pd.DataF
     return runs[runs["sentences"] == runs["sentences"].mode().iloc[0]]
 
 
-def _sizes(question: Question, runs: pd.DataFrame) -> _Sizes:
+def _sizes(question: Question, runs: pd.DataFrame) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The measured sizes, and those that the answer can rest on."""
     known = sorted(int(size) for size in runs.loc[runs["method"] == "lora", "train"].unique())
     asked = question.train_size
@@ -217,11 +235,11 @@ def _sizes(question: Question, runs: pd.DataFrame) -> _Sizes:
         raise question.refusal(kind, given=asked, low=known[0], high=known[-1])
     nearest = min(known, key=lambda size: abs(math.log(asked / size)))
     near = (size for size in known if max(size / nearest, nearest / size) <= CLOSE)
-    return _Sizes(tuple(known), tuple(near))
+    return tuple(known), tuple(near)
 
 
 def _measured(
-    question: Question, table: pd.DataFrame, runs: pd.DataFrame, known: pd.DataFrame, speed: Speed
+    question: Question, table: pd.DataFrame, runs: pd.DataFrame, known: pd.DataFrame
 ) -> list[Measured]:
     held_out = float(validated(runs).iloc[0])
     found = []
@@ -245,7 +263,7 @@ def _measured(
                 interval=Interval(row.low, row.high),
                 reached=(float(own["test"].min()), float(own["test"].max())),
                 trainable=row.trainable,
-                seconds=float(rate * speed.ratio * read),
+                seconds=float(rate * read),
                 right=right_answers(own),
             )
         )

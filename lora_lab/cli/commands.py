@@ -91,7 +91,7 @@ def rescore(options: Namespace) -> None:
 
 
 def advise(options: Namespace) -> None:
-    from lora_lab.advice.advising import advise, check, measured_grids
+    from lora_lab.advice.advising import advise, candidates, measured_grids
     from lora_lab.advice.machine_speed import speed_here
     from lora_lab.advice.question import Question
     from lora_lab.advice.text import as_dict, as_text
@@ -108,8 +108,8 @@ def advise(options: Namespace) -> None:
         grids = {str(options.grid): read_grid(options.grid)}
     else:
         grids = measured_grids()
-    check(question, grids)
-    advice = advise(question, grids, speed_here(grids, Path("runs"), question.data))
+    among = candidates(question, grids)
+    advice = advise(question, among, speed_here(grids, Path("runs"), question.data))
     print(json.dumps(as_dict(advice)) if options.json else as_text(advice))
 
 

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lora_lab.adapt import LoraConfig
-from lora_lab.advice.advising import PRESETS, advise, measured_grids
+from lora_lab.advice import advising
+from lora_lab.advice.advising import PRESETS, Advice, candidates, measured_grids
 from lora_lab.advice.machine_speed import Speed
 from lora_lab.advice.question import AdviceError, Question
 from lora_lab.cli.main import build_parser
@@ -25,6 +26,10 @@ from ..made_runs import answers, lora, make_run
 
 SEEDS = (0, 1, 2)
 THERE = Speed()  # as fast as the machine that measured
+
+
+def advise(question: Question, grids: dict[str, StoredGrid], speed: Speed) -> Advice:
+    return advising.advise(question, candidates(question, grids), speed)
 
 
 def config(rank: int = 8, layers: str = "all", size: int = 1000, **changes) -> RunConfig:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import astuple, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
-from lora_lab.advice.advising import Advice, Measured, Rival, advise, measured_grids
+from lora_lab.advice.advising import (
+    Advice,
+    Candidates,
+    Measured,
+    Rival,
+    advise,
+    candidates,
+    measured_grids,
+)
 from lora_lab.advice.machine_speed import Speed, rates, speed_of
 from lora_lab.advice.question import AdviceError, Question
 from lora_lab.advice.recipe import train_command
@@ -60,7 +68,7 @@ def show(sheet: Sheet) -> None:
 
 
 def _advice(values: dict) -> Advice:
-    """Raises AdviceError, GridError: see ``advise`` and ``measured_grids``."""
+    """Raises AdviceError, GridError: see ``candidates``, ``advise`` and ``measured_grids``."""
     most = values["for_parameters"]
     question = Question(
         model=values["for_model"],
@@ -71,7 +79,7 @@ def _advice(values: dict) -> Advice:
     stored = str(measured.STORED)
     _, known = _measured(stored)
     speed = Speed() if known is None else speed_of(known, folders.finished_here())
-    return _advised(stored, astuple(question), astuple(speed))
+    return advise(question, _candidates(stored, question.model, question.train_size), speed)
 
 
 def _refuse(error: ValueError) -> None:
@@ -270,6 +278,6 @@ def _measured(folder: str) -> tuple[dict[str, StoredGrid], pd.DataFrame | None]:
 
 
 @st.cache_resource(show_spinner=False, max_entries=100)
-def _advised(folder: str, question: tuple, speed: tuple) -> Advice:
-    """Raises AdviceError, see ``advise``."""
-    return advise(Question(*question), _measured(folder)[0], Speed(*speed))
+def _candidates(folder: str, model: str, size: int) -> Candidates:
+    """Raises AdviceError, see ``candidates``."""
+    return candidates(Question(model=model, train_size=size), _measured(folder)[0])

@@ -6,7 +6,8 @@ import textwrap
 from dataclasses import asdict
 from typing import Any
 
-from lora_lab.advice.advising import Advice, Measured, Rival
+from lora_lab.advice.advising import Advice, Rival
+from lora_lab.advice.candidates import Measured
 from lora_lab.advice.recipe import train_command
 from lora_lab.runs import RunConfig
 
@@ -49,7 +50,8 @@ def as_dict(advice: Advice) -> dict[str, Any]:
     """Everything in ``Advice``, ready for JSON."""
 
     def setting(one: Measured) -> dict[str, Any]:
-        values = {k: v for k, v in vars(one).items() if k not in ("right", "config", "interval")}
+        apart = ("right", "by_size", "config", "interval")
+        values = {k: v for k, v in vars(one).items() if k not in apart}
         config = one.config.as_dict() if one.config else None
         return values | {"interval": asdict(one.interval), "config": config}
 

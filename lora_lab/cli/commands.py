@@ -91,7 +91,8 @@ def rescore(options: Namespace) -> None:
 
 
 def advise(options: Namespace) -> None:
-    from lora_lab.advice.advising import advise, candidates, measured_grids
+    from lora_lab.advice.advising import advise
+    from lora_lab.advice.candidates import candidates, measured_grids
     from lora_lab.advice.machine_speed import speed_here
     from lora_lab.advice.question import Question
     from lora_lab.advice.text import as_dict, as_text
@@ -109,6 +110,7 @@ def advise(options: Namespace) -> None:
     else:
         grids = measured_grids()
     among = candidates(question, grids)
+    among.near(question)  # raises before a trial takes its seconds
     advice = advise(question, among, speed_here(grids, Path("runs"), question.data))
     print(json.dumps(as_dict(advice)) if options.json else as_text(advice))
 

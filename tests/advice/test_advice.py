@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from lora_lab.adapt import LoraConfig
 from lora_lab.advice import advising
-from lora_lab.advice.advising import PRESETS, Advice, candidates, measured_grids
+from lora_lab.advice.advising import Advice
+from lora_lab.advice.candidates import PRESETS, candidates, measured_grids
 from lora_lab.advice.machine_speed import Speed
 from lora_lab.advice.question import AdviceError, Question
 from lora_lab.cli.main import build_parser

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_lab.adapt import LoraConfig
-from lora_lab.advice.advising import PRESETS
+from lora_lab.advice.candidates import PRESETS
 from lora_lab.advice.recipe import configuration, train_command
 from lora_lab.cli.main import build_parser
 from lora_lab.cli.settings import run_config

@@ -9,8 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from lora_lab.advice import advising as advice
-from lora_lab.advice import machine_speed
+from lora_lab.advice import candidates, machine_speed
 from lora_lab.advice.machine_speed import Speed
 from lora_lab.cli.main import build_parser, main
 from lora_lab.cli.settings import run_config
@@ -114,6 +113,6 @@ def test_a_budget_too_small_says_which_would_do(run, grid):
 
 def test_without_a_grid_of_ones_own_those_that_ship_are_asked(run, monkeypatch):
     asked = []
-    monkeypatch.setattr(advice, "measured_grids", lambda: asked.append(1) or {})
+    monkeypatch.setattr(candidates, "measured_grids", lambda: asked.append(1) or {})
     status, _, err = run("--train-size", "1000", "--minutes", "5")
     assert status == 2 and asked and "lora-lab sweep --preset classroom" in err

@@ -9,15 +9,8 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from lora_lab.advice.advising import (
-    Advice,
-    Candidates,
-    Measured,
-    Rival,
-    advise,
-    candidates,
-    measured_grids,
-)
+from lora_lab.advice.advising import Advice, Rival, advise
+from lora_lab.advice.candidates import Candidates, Measured, candidates, measured_grids
 from lora_lab.advice.machine_speed import Speed, rates, speed_of
 from lora_lab.advice.question import AdviceError, Question
 from lora_lab.advice.recipe import train_command
@@ -79,7 +72,7 @@ def _advice(values: dict) -> Advice:
     stored = str(measured.STORED)
     _, known = _measured(stored)
     speed = Speed() if known is None else speed_of(known, folders.finished_here())
-    return advise(question, _candidates(stored, question.model, question.train_size), speed)
+    return advise(question, _candidates(stored, question.model), speed)
 
 
 def _refuse(error: ValueError) -> None:
@@ -277,7 +270,7 @@ def _measured(folder: str) -> tuple[dict[str, StoredGrid], pd.DataFrame | None]:
     return grids, rates(grids) if grids else None
 
 
-@st.cache_resource(show_spinner=False, max_entries=100)
-def _candidates(folder: str, model: str, size: int) -> Candidates:
+@st.cache_resource(show_spinner=False, max_entries=10)
+def _candidates(folder: str, model: str) -> Candidates:
     """Raises AdviceError, see ``candidates``."""
-    return candidates(Question(model=model, train_size=size), _measured(folder)[0])
+    return candidates(Question(model=model), _measured(folder)[0])

@@ -40,8 +40,8 @@ class Measured:
         reached: the lowest and the highest single run on the test.
         seconds: what one run is expected to take.
         right: (seeds, examples), which test sentences each run got right.
-        by_size: seconds that a run takes however few its sentences are, and seconds for each of
-            them, on the machine that measured.
+        pace: seconds per sentence that a run reads, on the machine that measured.
+        reads: so many sentences for the validations, and each one of training so often.
     """
 
     method: str
@@ -58,7 +58,8 @@ class Measured:
     trainable: int
     seconds: float
     right: np.ndarray = field(repr=False, compare=False)
-    by_size: tuple[float, float]
+    pace: float
+    reads: tuple[float, int]
 
     @property
     def cost(self) -> tuple[float, int]:
@@ -70,11 +71,11 @@ class Measured:
         Args:
             ratio: seconds here for each second of the machine that measured.
         """
-        whatever, each = self.by_size
+        held_out, epochs = self.reads
         config = self.config and replace(
             self.config, data=replace(self.config.data, train_size=size)
         )
-        return replace(self, config=config, seconds=ratio * (whatever + each * size))
+        return replace(self, config=config, seconds=self.pace * ratio * (epochs * size + held_out))
 
 
 @dataclass(frozen=True)
@@ -161,9 +162,7 @@ def _measured(runs: pd.DataFrame, known: pd.DataFrame) -> list[Measured]:
     for row in settings_table(runs).itertuples():
         own = runs[runs["id"].isin(row.members)]
         validations = 1 if row.keep == "last" else row.epochs
-        rate = known.loc[tuple(getattr(row, name) for name in WORK), "first"]
-        whatever = float(rate * sentences(0, held_out, row.epochs, validations))
-        each = float(rate * row.epochs)
+        pace = float(known.loc[tuple(getattr(row, name) for name in WORK), "first"])
         found.append(
             Measured(
                 method=row.method,
@@ -178,9 +177,10 @@ def _measured(runs: pd.DataFrame, known: pd.DataFrame) -> list[Measured]:
                 interval=Interval(row.low, row.high),
                 reached=(float(own["test"].min()), float(own["test"].max())),
                 trainable=row.trainable,
-                seconds=whatever + each * row.train,
+                seconds=pace * sentences(row.train, held_out, row.epochs, validations),
                 right=right_answers(own),
-                by_size=(whatever, each),
+                pace=pace,
+                reads=(sentences(0, held_out, row.epochs, validations), row.epochs),
             )
         )
     return found

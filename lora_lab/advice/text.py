@@ -50,7 +50,7 @@ def as_dict(advice: Advice) -> dict[str, Any]:
     """Everything in ``Advice``, ready for JSON."""
 
     def setting(one: Measured) -> dict[str, Any]:
-        apart = ("right", "by_size", "config", "interval")
+        apart = ("right", "pace", "reads", "config", "interval")
         values = {k: v for k, v in vars(one).items() if k not in apart}
         config = one.config.as_dict() if one.config else None
         return values | {"interval": asdict(one.interval), "config": config}

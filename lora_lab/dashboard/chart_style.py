@@ -1,7 +1,8 @@
 """What all charts have in common: colours, letters, sizes.
 
 Channels are written as classes, ``y2=alt.Y2("high:Q")``: Altair takes milliseconds to find the
-class for a bare string or a value, and a page has many.
+class for a bare string or a value, and a page has many. For the same reason layers that show the
+same rows have none of their own, ``alt.layer(..., data=frame)``: each would be copied and compared.
 """
 
 from __future__ import annotations

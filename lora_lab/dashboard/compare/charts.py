@@ -45,7 +45,7 @@ def accuracy_over(
     low, high = _reach(items)
     scale = alt.Scale(domain=[low, high], nice=False, zero=False)
     y = alt.Y("test:Q", title=t("compare.chart.accuracy"), scale=scale, axis=scaled_axis("%"))
-    base = alt.Chart(placed).encode(x=x, color=colour("series", names, legend))
+    base = alt.Chart().encode(x=x, color=colour("series", names, legend))
     if axis in STEPS and placed.groupby(axis)["series"].nunique().gt(1).any():
         base = base.encode(xOffset=alt.XOffset("series:N", sort=names))
     tips = [
@@ -85,7 +85,7 @@ def accuracy_over(
     layers.append(
         ring.mark_point(size=330, strokeWidth=2, color=ink).encode(y=y, color=alt.ColorValue(ink))
     )
-    return alt.layer(*layers).properties(height=HEIGHT)
+    return alt.layer(*layers, data=placed, height=HEIGHT)
 
 
 def has_place(items: pd.DataFrame, axis: str) -> pd.Series:

@@ -16,7 +16,7 @@ def curves(
     digits = "%" if quantity == "validation_accuracy" else ".2f"
     title = t(f"compare.chart.{quantity}")
     scale = alt.Scale(zero=False, nice=True)
-    base = alt.Chart(epochs).encode(
+    base = alt.Chart().encode(
         x=alt.X("epoch:Q", title=t("compare.chart.epoch"), axis=_whole(epochs["epoch"].max())),
         color=colour("title", names, legend),
     )
@@ -35,7 +35,8 @@ def curves(
     means = base.encode(y=alt.Y(f"mean({quantity}):Q", title=title, scale=scale))
     thin = runs.mark_line(strokeWidth=1, opacity=0.45)
     points = runs.mark_point(filled=True, size=40, opacity=0.6)
-    return (thin + points + means.mark_line(strokeWidth=3.5)).properties(height=280)
+    thick = means.mark_line(strokeWidth=3.5)
+    return alt.layer(thin, points, thick, data=epochs, height=280)
 
 
 def _whole(last: int) -> alt.Axis:

@@ -50,23 +50,22 @@ def entries_chart(
     ordinal = dict(axis=None, scale=alt.Scale(paddingInner=0.08, paddingOuter=0.04))
     tips = [alt.Tooltip(name, title=titles[name]) for name in ("row", "column")]
     tips.append(alt.Tooltip("value", format=".6g", title=titles["value"]))
-    base = alt.Chart(frame).encode(
+    base = alt.Chart().encode(
         x=alt.X("column:O", **ordinal), y=alt.Y("row:O", **ordinal), tooltip=tips
     )
     scale = alt.Scale(scheme="blueorange", domain=[-largest, largest])
     cells = base.mark_rect().encode(
         color=alt.Color("value:Q", scale=scale, legend=None),
         stroke=alt.StrokeValue(**either("datum.off", "#fff" if dark else "#000", "transparent")),
-        strokeWidth=alt.StrokeWidthValue(
-            3
-        ),  # where it is not seen, too: charts in a row stay in line
+        # Where it is not seen, too: charts in a row stay in line.
+        strokeWidth=alt.StrokeWidthValue(3),
     )
     strong = f"abs(datum.value) > {0.7 * largest!r}"
     numbers = base.mark_text(fontSize=0.85 * letters).encode(
         text=alt.Text("value:Q", format=".2f" if largest < 10 else ".1f"),
         color=alt.ColorValue(**either(strong, "#ffffff", "#1c1c1c")),
     )
-    return (cells + numbers).properties(height=alt.Step(CELL[1] * letters))
+    return alt.layer(cells, numbers, data=frame, height=alt.Step(CELL[1] * letters))
 
 
 def errors_frame(errors: DifferenceErrors) -> pd.DataFrame:
@@ -99,7 +98,7 @@ def errors_chart(
     )
     blue = SKY if dark else BLUE
     tips = [alt.Tooltip(name, format=".1e", title=titles[name]) for name in ("step", "error")]
-    base = alt.Chart(frame).encode(
+    base = alt.Chart().encode(
         x=alt.X("step:Q", title=titles["step"], scale=alt.Scale(type="log"), axis=axis),
         y=alt.Y(
             "shown:Q",
@@ -111,4 +110,5 @@ def errors_chart(
     )
     colour = alt.ColorValue(**either("datum.best", VERMILLION, blue))
     points = base.mark_point(filled=True, size=110, opacity=1).encode(color=colour)
-    return (base.mark_line(color=blue, strokeWidth=1.5) + points).properties(height=300)
+    line = base.mark_line(color=blue, strokeWidth=1.5)
+    return alt.layer(line, points, data=frame, height=300)

@@ -27,7 +27,7 @@ def by_layer(frame: pd.DataFrame, measure: str, dark: bool) -> alt.LayerChart | 
         alt.Tooltip("matrix:N", title=t("inside.layers.matrix")),
         alt.Tooltip(f"{measure}:Q", format=shown, title=t(f"inside.measure.option.{measure}")),
     ]
-    base = alt.Chart(frame).encode(
+    base = alt.Chart().encode(
         x=alt.X(
             "layer:O",
             title=t("inside.layers.layer"),
@@ -45,14 +45,14 @@ def by_layer(frame: pd.DataFrame, measure: str, dark: bool) -> alt.LayerChart | 
     cells = base.mark_rect().encode(color=alt.Color(f"{measure}:Q", scale=scale, legend=None))
     height = alt.Step(letters() + 20)
     if frame["layer"].nunique() > _MOST_COLUMNS:
-        return cells.properties(width=_WIDTH, height=height)
+        return alt.layer(cells, data=frame, width=_WIDTH, height=height)
     on_strong, on_pale = ("#0b1a24", "#e8e6e3") if dark else ("#ffffff", "#2d2b29")
     is_strong = f"datum.{measure} > {(0.6 if dark else 0.8) * largest}"
     numbers = base.mark_text(fontSize=letters()).encode(
         text=alt.Text(f"{measure}:Q", format=shown),
         color=alt.ColorValue(**either(is_strong, on_strong, on_pale)),
     )
-    return (cells + numbers).properties(width=_WIDTH, height=height)
+    return alt.layer(cells, numbers, data=frame, width=_WIDTH, height=height)
 
 
 def spectrum_table(update: np.ndarray, base: np.ndarray | None) -> pd.DataFrame:
@@ -159,7 +159,7 @@ def of_cuts(
         alt.Tooltip("low:Q", format=".1%", title=t("inside.rescored.from")),
         alt.Tooltip("high:Q", format=".1%", title=t("inside.rescored.to")),
     ]
-    base = alt.Chart(frame).encode(x=x, tooltip=tips)
+    base = alt.Chart().encode(x=x, tooltip=tips)
     whiskers = base.mark_rule(color=_blue(dark), strokeWidth=3, opacity=0.6).encode(
         y=alt.Y("low:Q", scale=scale), y2=alt.Y2("high:Q")
     )
@@ -174,7 +174,8 @@ def of_cuts(
         strokeDash=[7, 5], strokeWidth=2, color=VERMILLION
     )
     level = rule.encode(y=alt.Y("level:Q", scale=scale))
-    return (level + whiskers + line + points).properties(width=_WIDTH, height=_height())
+    layers = level, whiskers, line, points
+    return alt.layer(*layers, data=frame, width=_WIDTH, height=_height())
 
 
 def _height() -> int:

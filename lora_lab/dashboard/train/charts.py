@@ -65,7 +65,7 @@ def accuracy_chart(
         scale=scale,
         axis=_axis(format=".0%"),
     )
-    base = alt.Chart(frame).encode(x=x)
+    base = alt.Chart().encode(x=x)
     tips = [
         alt.Tooltip("step", title=t("common.chart.step")),
         alt.Tooltip("validation_accuracy", format=".1%", title=t("common.chart.accuracy")),
@@ -78,7 +78,7 @@ def accuracy_chart(
     line = base.mark_line(color=_blue(dark), strokeWidth=1.5).encode(y=y)
     points = base.mark_point(color=_blue(dark), filled=True, size=110).encode(y=y, tooltip=tips)
     layers = [_baselines(baselines, scale, steps)] if baselines else []
-    return alt.layer(*layers, line, whiskers, points).properties(height=HEIGHT)
+    return alt.layer(*layers, line, whiskers, points, data=frame, height=HEIGHT)
 
 
 def comparison_chart(scores: Mapping[str, Evaluation], chosen: str, dark: bool) -> alt.Chart:
@@ -117,7 +117,7 @@ def comparison_chart(scores: Mapping[str, Evaluation], chosen: str, dark: bool) 
     )
     x = alt.X("low:Q", scale=alt.Scale(domain=reach), title=t("common.chart.test_accuracy"),
               axis=_axis(format=".0%"))  # fmt: skip
-    base = alt.Chart(frame).encode(y=y, color=colour)
+    base = alt.Chart().encode(y=y, color=colour)
     tips = [
         alt.Tooltip("name", title=t("common.chart.run")),
         alt.Tooltip("accuracy", format=".1%", title=t("common.chart.accuracy")),
@@ -133,7 +133,7 @@ def comparison_chart(scores: Mapping[str, Evaluation], chosen: str, dark: bool) 
     labels = base.mark_text(align="left", dx=8, fontSize=letters()).encode(
         x=alt.X("high:Q"), text=alt.Text("text:N")
     )
-    return (bars + points + labels).properties(height=alt.Step(3.4 * letters()))
+    return alt.layer(bars, points, labels, data=frame, height=alt.Step(3.4 * letters()))
 
 
 def _baselines(baselines: Mapping[str, Evaluation], scale: alt.Scale, steps: int) -> alt.Chart:

@@ -45,6 +45,8 @@ class Visitor:
 
     _connection: ClientConnection | None = None
     _widgets: dict[str, Any] = field(default_factory=dict)
+    _fragments: dict[str, str] = field(default_factory=dict)  # of widgets that have one
+    _asked: str = ""  # the fragment whose answer is awaited; the whole page by default
     _begun: bool = False
     _answered: asyncio.Event = field(default_factory=asyncio.Event)
     _timers: dict[str, asyncio.Task] = field(default_factory=dict)
@@ -90,9 +92,10 @@ class Visitor:
     ) -> float | None:
         self._answered.clear()
         self._begun = False
+        self._asked = self._fragments.get(changed.id, "") if changed else ""
         began = time.perf_counter()
         try:
-            await self._send(changed)
+            await self._send(changed, self._asked)
             await asyncio.wait_for(self._answered.wait(), patience)
         except TimeoutError:
             self.errors.append(f"no answer within {patience:.0f} s")
@@ -106,7 +109,7 @@ class Visitor:
         message = BackMsg()
         state = message.rerun_script
         state.query_string, state.page_script_hash = self.query, self.page
-        state.fragment_id, state.is_auto_rerun = fragment, bool(fragment)
+        state.fragment_id, state.is_auto_rerun = fragment, bool(fragment) and changed is None
         state.context_info.timezone, state.context_info.locale = "UTC", "en"
         state.context_info.url = f"http://127.0.0.1:{self.port}/"
         state.context_info.color_scheme = "light"
@@ -122,14 +125,17 @@ class Visitor:
 
     def _take(self, message: ForwardMsg) -> None:
         kind = message.WhichOneof("type")
-        whole_page = not message.metadata.run.fragment_ids
-        if kind == "new_session" and whole_page:
-            self.page = message.new_session.page_script_hash
-            self._begun = True
-            self._widgets.clear()
-            self._stop_timers()
+        fragments = message.metadata.run.fragment_ids
+        is_the_asked = self._asked in fragments if self._asked else not fragments
+        if kind == "new_session":
+            self._begun |= is_the_asked
+            if not fragments:
+                self.page = message.new_session.page_script_hash
+                self._widgets.clear()
+                self._fragments.clear()
+                self._stop_timers()
         elif kind == "delta":
-            self._see(message.delta.new_element)
+            self._see(message.delta.new_element, message.delta.fragment_id)
         elif kind == "page_info_changed":
             self.query = message.page_info_changed.query_string
             self.runs.update(parse_qs(self.query.removeprefix("?")).get("run", []))
@@ -144,15 +150,20 @@ class Visitor:
             if message.script_finished == ForwardMsg.FINISHED_WITH_COMPILE_ERROR:
                 self.errors.append("the script could not be compiled")
             # A script that ends early runs again, and that is the end to wait for.
-            ended = message.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY
-            if whole_page and self._begun and ended:
+            ended = message.script_finished in (
+                ForwardMsg.FINISHED_SUCCESSFULLY,
+                ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY,
+            )
+            if is_the_asked and self._begun and ended:
                 self._answered.set()
 
-    def _see(self, element: Any) -> None:
+    def _see(self, element: Any, fragment: str) -> None:
         kind = element.WhichOneof("type")
         if kind in ("slider", "number_input"):
             widget = getattr(element, kind)
             self._widgets[widget.id] = widget
+            if fragment:
+                self._fragments[widget.id] = fragment
         elif kind == "button" and not element.button.disabled:
             self._widgets[element.button.id] = element.button.type
         elif kind == "exception":

@@ -43,6 +43,7 @@ SETTINGS = (
 )
 
 
+@st.fragment  # a question changes nothing else on the page
 def show(sheet: Sheet) -> None:
     """The question, folded as long as the address does not ask it, and the answer."""
     values = state.values()

@@ -20,7 +20,7 @@ from datasets import DatasetDict
 
 from lora_lab import processes
 from lora_lab.adapt import LoraConfig
-from lora_lab.advice.pace import JUDGES, sentences, sentences_of, validated
+from lora_lab.advice.pace import JUDGES, is_long_enough, sentences, sentences_of, validated
 from lora_lab.results.stored_grid import StoredGrid
 from lora_lab.results.table import words
 from lora_lab.runs import DataConfig, Run, RunConfig, prepare_model, read_run
@@ -82,7 +82,7 @@ def rates(grids: Mapping[str, StoredGrid]) -> pd.DataFrame:
 
 
 def speed_of(known: pd.DataFrame, finished: Iterable[Run]) -> Speed:
-    """From this machine's finished runs, newest first, whose work has a rate.
+    """From this machine's finished runs, newest first, that are long and whose work has a rate.
 
     Args:
         known: ``rates``.
@@ -92,7 +92,7 @@ def speed_of(known: pd.DataFrame, finished: Iterable[Run]) -> Speed:
         settings = run.config.train
         if (settings.precision, settings.prefix) != (usual.precision, usual.prefix):
             continue
-        if (work := _work(run.config)) in known.index:
+        if is_long_enough(run) and (work := _work(run.config)) in known.index:
             rate = run.result["seconds"] / sentences_of(run)
             ratios.append(rate / known.loc[work, "usual"])
         if len(ratios) == JUDGES:

@@ -14,6 +14,7 @@ from lora_lab.runs import Run, RunConfig
 from lora_lab.training import TrainConfig
 
 JUDGES = 10  # the newest runs that a rate is taken from
+ENOUGH = 1000  # sentences: a run that reads fewer is mostly warming up, and tells of no other
 FORWARD = 1 / 3  # of a training step: what a validation sentence costs, which needs no backward
 
 
@@ -32,22 +33,22 @@ def expect(config: RunConfig, examples: dict[str, int], finished: list[Run]) -> 
 
     Args:
         examples: sentences in each split of the run's data.
-        finished: this machine's finished runs, newest first.
+        finished: this machine's finished runs, newest first. Short ones tell how long a short run
+            takes, and others where there is nothing better.
     """
     if not examples:
         return None
     same_method = [run for run in finished if _method(run.config) == _method(config)]
+    train = min(config.data.train_size or examples["train"], examples["train"])
+    read = sentences(train, examples["validation"], config.train.epochs, _validations(config))
+    if read >= ENOUGH:
+        same_method = [run for run in same_method if is_long_enough(run)] or same_method
     alike = [run for run in same_method if _work(run.config) == _work(config)]
     judges = (alike or same_method)[:JUDGES]
     if not judges:
         return None
     rate = median(run.result["seconds"] / sentences_of(run) for run in judges)
-    train = min(config.data.train_size or examples["train"], examples["train"])
-    return Expectation(
-        rate * sentences(train, examples["validation"], config.train.epochs, _validations(config)),
-        len(judges),
-        bool(alike),
-    )
+    return Expectation(rate * read, len(judges), bool(alike))
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,11 @@ def sentences_of(run: Run) -> float:
     history = run.result["history"]
     held_out = run.result["validation"]["examples"]
     return sentences(run.result["train_examples"], held_out, history[-1]["epoch"], len(history))
+
+
+def is_long_enough(run: Run) -> bool:
+    """Whether a finished run's seconds per sentence tell how fast others will be."""
+    return sentences_of(run) >= ENOUGH
 
 
 def _validations(config: RunConfig) -> int:

@@ -74,6 +74,15 @@ def test_runs_of_other_work_or_arithmetic_tell_nothing(made):
     assert Speed().basis == "elsewhere" and Speed().ratio == 1
 
 
+def test_a_run_that_is_mostly_warming_up_tells_nothing(made):
+    known = rates(grids([made(seconds=10.0)]))
+    history = [{"epoch": 1}]
+    short = made(seconds=30.0, train_examples=100, history=history)
+    assert speed_of(known, [short]) == Speed()
+    enough = made(seconds=30.0, train_examples=1000, history=history)
+    assert speed_of(known, [short, enough]).runs == 1
+
+
 def test_a_trial_trains_here_and_times_the_second_epoch(
     made, monkeypatch, tiny_folder, reviews_file
 ):

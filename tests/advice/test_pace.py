@@ -71,6 +71,18 @@ def test_runs_like_it_tell_more_than_others_of_the_method():
     assert rough.seconds == pytest.approx(5) and not rough.alike
 
 
+def test_a_short_run_is_mostly_warming_up_and_tells_of_short_ones():
+    short, long = finished(seconds=20.0), finished(seconds=40.0, train=2000)
+    more = replace(CONFIG, data=DataConfig(train_size=600))
+    read = 2 * (600 + 100)
+    rate_of_long = 40.0 / (2 * (2000 + 100))
+    expected = pace.expect(more, EXAMPLES, [short, long])
+    assert expected.seconds == pytest.approx(rate_of_long * read) and expected.runs == 1
+    assert pace.expect(more, EXAMPLES, [short]).runs == 1
+    assert pace.expect(CONFIG, EXAMPLES, [short]).seconds == pytest.approx(20)
+    assert pace.expect(CONFIG, EXAMPLES, [short, short, long]).seconds == pytest.approx(20)
+
+
 def test_one_slow_run_among_many_does_not_decide():
     runs = [finished(), finished(seconds=4000), finished()]
     assert pace.expect(CONFIG, EXAMPLES, runs).seconds == pytest.approx(40)

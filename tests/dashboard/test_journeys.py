@@ -131,6 +131,19 @@ def test_compare_two_runs(server: tuple[str, Path], page: Page):
     assert HEAD in page.url and LORA in page.url
 
 
+def test_advice_and_its_link_follow_the_question(server: tuple[str, Path], page: Page):
+    open_page(page, f"{server[0]}/compare?for_size=500&for_minutes=60")
+    command = page.get_by_test_id("stCode").filter(has_text="lora-lab train").first
+    expect(command).to_contain_text("--train-size 500")
+    size = page.get_by_role("spinbutton", name=says("compare.for_size.label"))
+    size.fill("700")
+    size.press("Enter")
+    expect(command).to_contain_text("--train-size 700")
+    address_has(page, "for_size=700")
+    page.reload()
+    expect(command).to_contain_text("--train-size 700")
+
+
 def test_what_is_shown_can_be_taken_away(server: tuple[str, Path], page: Page, tmp_path: Path):
     beginnings = {"CSV": b"\xef\xbb\xbf", "PNG": b"\x89PNG", "SVG": b"<svg"}
     for name in set(PAGES) - {"try_it"}:  # which shows something only once a sentence is typed

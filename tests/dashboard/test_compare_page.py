@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
-from lora_lab.dashboard.compare import across, charts, effects, grids, measured, words
+from lora_lab.dashboard.compare import across, charts, curves, effects, grids, measured, words
 from lora_lab.dashboard.compare import page as compare_page
 from lora_lab.dashboard.kinds import Names
 from lora_lab.presets import STORED, preset
@@ -395,6 +395,19 @@ def test_names_of_lines_across_never_cover_one_another():
     found = across.names_across(items, line=0.02)
     assert found["text"].tolist() == ["Full, 80.0%\nTwo-sided, 79.5%", "Head, 65.0% to 65.5%"]
     assert found["test"].tolist() == [0.8, 0.655]
+
+
+def test_the_mean_is_seen_even_where_there_is_no_line():
+    """Of what was validated once a line shows nothing, and the epochs before have no mark."""
+    seeds = [("a", 0), ("b", 1)]
+    each = [dict(id=i, seed=s, title="one", step=9 * e, epoch=e, validation_accuracy=0.7)
+            for i, s in seeds for e in (1, 2, 3)]  # fmt: skip
+    several, once = pd.DataFrame(each), pd.DataFrame(each).query("epoch == 3")
+    for epochs, marked, points in ((several, [1, 2, 3], False), (once, [3], True)):
+        chart = curves.curves(epochs, "validation_accuracy", ["one"], legend=False).to_dict()
+        *_, thick = chart["layer"]
+        assert bool(thick["mark"].get("point")) == points == curves.any_validated_once(epochs)
+        assert thick["encoding"]["x"]["axis"]["values"] == marked
 
 
 def test_a_front_over_parameters_is_one_line_and_over_seconds_one_for_each_machine(runs, grid):

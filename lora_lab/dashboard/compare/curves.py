@@ -12,12 +12,13 @@ from lora_lab.dashboard.language import t
 def curves(
     epochs: pd.DataFrame, quantity: str, names: list[str], *, legend: bool
 ) -> alt.LayerChart:
-    """A thick line for the mean of each item (``title``), a thin one for each of its runs."""
+    """A thick line for the mean of each item (``title``), a thin one for each of its runs; large
+    points for the means, too, if ``any_validated_once``."""
     digits = "%" if quantity == "validation_accuracy" else ".2f"
     title = t(f"compare.chart.{quantity}")
     scale = alt.Scale(zero=False, nice=True)
     base = alt.Chart().encode(
-        x=alt.X("epoch:Q", title=t("compare.chart.epoch"), axis=_whole(epochs["epoch"].max())),
+        x=alt.X("epoch:Q", title=t("compare.chart.epoch"), axis=_whole(epochs["epoch"])),
         color=colour("title", names, legend),
     )
     tips = [
@@ -35,12 +36,19 @@ def curves(
     means = base.encode(y=alt.Y(f"mean({quantity}):Q", title=title, scale=scale))
     thin = runs.mark_line(strokeWidth=1, opacity=0.45)
     points = runs.mark_point(filled=True, size=40, opacity=0.6)
-    thick = means.mark_line(strokeWidth=3.5)
+    points_of_means = alt.OverlayMarkDef(size=160) if any_validated_once(epochs) else False
+    thick = means.mark_line(strokeWidth=3.5, point=points_of_means)
     return alt.layer(thin, points, thick, data=epochs, height=280)
 
 
-def _whole(last: int) -> alt.Axis:
+def any_validated_once(epochs: pd.DataFrame) -> bool:
+    """Whether there is an item of which no line can be seen."""
+    return epochs.groupby("title")["epoch"].nunique().min() == 1
+
+
+def _whole(epochs: pd.Series) -> alt.Axis:
     """Whole epochs only, and no more of them than can be read."""
+    first, last = int(epochs.min()), int(epochs.max())
     step = max(1, last // 8)
-    epochs = list(range(int(step), int(last) + 1, int(step)))
-    return scaled_axis("d", values=epochs, tickCount=len(epochs), labelOverlap=False)
+    shown = [epoch for epoch in range(step, last + 1, step) if epoch >= first]
+    return scaled_axis("d", values=shown, tickCount=len(shown), labelOverlap=False)

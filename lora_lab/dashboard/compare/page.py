@@ -198,7 +198,8 @@ def _curves(items: pd.DataFrame, chosen: list[str], rows: Rows, known_by: tuple[
             once.chart(partial(draw, legend=False), quantity, *known_by)
             export.figure(partial(draw, legend=True), f"curves-{quantity}")
     st.html(charts.legend(picked["title"]))
-    st.caption(t("compare.curves.about"))
+    about = "about_points" if curves.any_validated_once(epochs) else "about"
+    st.caption(t(f"compare.curves.{about}"))
 
 
 def _origin(origin: dict[str, Any]) -> None:

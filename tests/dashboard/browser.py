@@ -49,6 +49,10 @@ def server(runs: Path, tmp_path: Path) -> Iterator[tuple[str, Path]]:
     log = tmp_path / "server.log"
     with serving(log, LORA_LAB_RUNS=str(runs)) as address:
         yield address, log
+    printed_no_error(log)
+
+
+def printed_no_error(log: Path) -> None:
     for word in ("Traceback", "Error"):
         assert word not in log.read_text(), log.read_text()
 

@@ -1,6 +1,7 @@
 """Whole journeys through the app, each from a visitor's first look to what they came for.
 
-The fixtures ``server`` and ``page`` assert at their end that log and page are free of errors.
+The fixtures ``server``, ``gallery`` and ``page`` assert at their end that log and page are free of
+errors.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import csv
 import re
 import shutil
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,7 @@ from lora_lab.runs import DataConfig, Run, RunConfig, execute
 from lora_lab.training import TrainConfig
 
 from ..waiting import wait_for
-from .browser import address_has, settled, visiting
+from .browser import address_has, printed_no_error, serving, settled, visiting
 
 PAGES = tuple(page.SHEET.name for page in dashboard.PAGES)
 SHORT = "layers=top:1&train=100&epochs=2"
@@ -53,8 +55,25 @@ def runs(trained: Path, runs: Path) -> Path:
     return runs
 
 
-def test_the_budget_follows_the_rank(server: tuple[str, Path], page: Page):
-    open_page(page, f"{server[0]}/budget")
+@pytest.fixture(scope="module")
+def standing(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """One app for all who only look: to start one takes longer than most visits."""
+    folder = tmp_path_factory.mktemp("gallery")
+    log, runs = folder / "server.log", shutil.copytree(trained, folder / "runs")
+    with serving(log, LORA_LAB_RUNS=str(runs)) as address:
+        yield address, log
+
+
+@pytest.fixture
+def gallery(standing: tuple[str, Path]) -> Iterator[str]:
+    """The address of the app with two finished runs, in which nobody starts another."""
+    address, log = standing
+    yield address
+    printed_no_error(log)
+
+
+def test_the_budget_follows_the_rank(gallery: str, page: Page):
+    open_page(page, f"{gallery}/budget")
     for rank in (8, 16):
         if rank > 8:
             slide(page, says("budget.rank.label"), to=str(rank))
@@ -122,8 +141,8 @@ def test_two_visitors_see_one_queue_and_share_a_configuration(
         expect(first.get_by_text(says("train.result.cancelled"))).to_be_visible()
 
 
-def test_compare_two_runs(server: tuple[str, Path], page: Page):
-    open_page(page, f"{server[0]}/compare?unit=runs&whose=own&chosen={HEAD},{LORA}")
+def test_compare_two_runs(gallery: str, page: Page):
+    open_page(page, f"{gallery}/compare?unit=runs&whose=own&chosen={HEAD},{LORA}")
     expect(page.get_by_text(says("compare.verdict.heading"))).to_be_visible()
     expect(page.get_by_text("measurable difference").first).to_be_visible()
     page.reload()  # the link holds the comparison
@@ -131,8 +150,8 @@ def test_compare_two_runs(server: tuple[str, Path], page: Page):
     assert HEAD in page.url and LORA in page.url
 
 
-def test_advice_and_its_link_follow_the_question(server: tuple[str, Path], page: Page):
-    open_page(page, f"{server[0]}/compare?for_size=500&for_minutes=60")
+def test_advice_and_its_link_follow_the_question(gallery: str, page: Page):
+    open_page(page, f"{gallery}/compare?for_size=500&for_minutes=60")
     command = page.get_by_test_id("stCode").filter(has_text="lora-lab train").first
     expect(command).to_contain_text("--train-size 500")
     size = page.get_by_role("spinbutton", name=says("compare.for_size.label"))
@@ -144,10 +163,10 @@ def test_advice_and_its_link_follow_the_question(server: tuple[str, Path], page:
     expect(command).to_contain_text("--train-size 700")
 
 
-def test_what_is_shown_can_be_taken_away(server: tuple[str, Path], page: Page, tmp_path: Path):
+def test_what_is_shown_can_be_taken_away(gallery: str, page: Page, tmp_path: Path):
     beginnings = {"CSV": b"\xef\xbb\xbf", "PNG": b"\x89PNG", "SVG": b"<svg"}
     for name in set(PAGES) - {"try_it"}:  # which shows something only once a sentence is typed
-        open_page(page, f"{server[0]}{path(name)}?run={LORA}")
+        open_page(page, f"{gallery}{path(name)}?run={LORA}")
         unfold(page)
         for kind, beginning in beginnings.items():
             button = page.get_by_role("button", name=kind, exact=True).first
@@ -160,17 +179,17 @@ def test_what_is_shown_can_be_taken_away(server: tuple[str, Path], page: Page, t
                 assert rows and all(len(row) == len(header) for row in rows)
 
 
-def test_the_adapter_can_be_taken_away(server: tuple[str, Path], page: Page, tmp_path: Path):
-    open_page(page, f"{server[0]}/?run={LORA}")
+def test_the_adapter_can_be_taken_away(gallery: str, page: Page, tmp_path: Path):
+    open_page(page, f"{gallery}/?run={LORA}")
     button = page.get_by_role("button", name=says("train.result.adapter"))
     file = download(page, button, tmp_path)
     names = {Path(name).name for name in zipfile.ZipFile(file).namelist()}
     assert {"adapter_config.json", "adapter_model.safetensors"} <= names
 
 
-def test_every_page_speaks_both_languages_and_remembers_it(server: tuple[str, Path], page: Page):
+def test_every_page_speaks_both_languages_and_remembers_it(gallery: str, page: Page):
     title = page.get_by_role("heading", level=1)
-    open_page(page, f"{server[0]}{path(PAGES[-1])}")
+    open_page(page, f"{gallery}{path(PAGES[-1])}")
     page.get_by_role("radio", name=LANGUAGES["zh"]).click()
     for name in PAGES:  # chosen in the navigation, which keeps the language
         page.get_by_role("link", name=says(f"common.pages.{name}", "zh"), exact=True).click()
@@ -182,10 +201,8 @@ def test_every_page_speaks_both_languages_and_remembers_it(server: tuple[str, Pa
     expect(page).not_to_have_url(re.compile("lang="))
 
 
-def test_the_keyboard_reaches_every_page_and_shows_where_it_is(
-    server: tuple[str, Path], page: Page
-):
-    open_page(page, f"{server[0]}{path(PAGES[0])}")
+def test_the_keyboard_reaches_every_page_and_shows_where_it_is(gallery: str, page: Page):
+    open_page(page, f"{gallery}{path(PAGES[0])}")
     name = says(f"common.pages.{PAGES[-1]}")
     for _ in range(60):
         page.keyboard.press("Tab")
@@ -198,17 +215,17 @@ def test_the_keyboard_reaches_every_page_and_shows_where_it_is(
     expect(title).to_have_text(says(f"{PAGES[-1]}.title"))
 
 
-def test_a_browser_that_asks_for_chinese_gets_it(server: tuple[str, Path], browser: Browser):
+def test_a_browser_that_asks_for_chinese_gets_it(gallery: str, browser: Browser):
     with visiting(browser, locale="zh-CN") as page:
-        open_page(page, server[0])
+        open_page(page, gallery)
         title = page.get_by_role("heading", level=1)
         expect(title).to_have_text(says("train.title", "zh"))
 
 
-def test_a_presenter_sees_larger_type(server: tuple[str, Path], page: Page):
+def test_a_presenter_sees_larger_type(gallery: str, page: Page):
     title = page.get_by_role("heading", level=1)
     for name in PAGES:
-        open_page(page, f"{server[0]}{path(name)}?present=0")
+        open_page(page, f"{gallery}{path(name)}?present=0")
         before = size_of(title)
         page.get_by_text(says("common.presenter.label"), exact=True).click()
         address_has(page, "present=1")
@@ -218,9 +235,9 @@ def test_a_presenter_sees_larger_type(server: tuple[str, Path], page: Page):
         settled(page)
 
 
-def test_a_lesson_asks_its_question_and_holds_what_it_fixed(server: tuple[str, Path], page: Page):
+def test_a_lesson_asks_its_question_and_holds_what_it_fixed(gallery: str, page: Page):
     question = "Which rank is <b>enough</b>?"
-    open_page(page, f"{server[0]}/?rank=4&fix=rank&ask={question}")
+    open_page(page, f"{gallery}/?rank=4&fix=rank&ask={question}")
     expect(page.get_by_text(question)).to_be_visible()  # letter by letter
     slider = page.get_by_role("slider", name=says("train.rank.label"))
     expect(slider).to_have_attribute("aria-valuetext", "4")
@@ -230,8 +247,8 @@ def test_a_lesson_asks_its_question_and_holds_what_it_fixed(server: tuple[str, P
     address_has(page, "rank=4")
 
 
-def test_a_mistake_is_planted_and_noticed(server: tuple[str, Path], page: Page):
-    open_page(page, f"{server[0]}/gradients")
+def test_a_mistake_is_planted_and_noticed(gallery: str, page: Page):
+    open_page(page, f"{gallery}/gradients")
     expect(page.get_by_text(says("gradients.verdict.so_far"))).to_be_visible()
     expect(page.locator(".katex").nth(1)).to_be_visible()
     expect(page.locator(".katex-error")).to_have_count(0)
@@ -246,12 +263,12 @@ def test_a_mistake_is_planted_and_noticed(server: tuple[str, Path], page: Page):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_page_fits_the_screen(server: tuple[str, Path], browser: Browser, scheme: str):
+def test_every_page_fits_the_screen(gallery: str, browser: Browser, scheme: str):
     for width in (390, 1024):
         viewport = {"width": width, "height": 768}
         with visiting(browser, viewport=viewport, color_scheme=scheme) as page:
             for name in PAGES:
-                open_page(page, f"{server[0]}{path(name)}?run={LORA}")
+                open_page(page, f"{gallery}{path(name)}?run={LORA}")
                 main = page.get_by_test_id("stMain")
                 needed = main.evaluate("element => element.scrollWidth")
                 assert needed <= width, f"{name} needs {needed} pixels of {width}"

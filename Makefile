@@ -8,7 +8,7 @@ help:
 	@echo "make demo    the main job in the terminal: fine-tune BERT on film reviews"
 	@echo "make lab     the notebooks in JupyterLab"
 	@echo "make book    the notebooks, executed, as a web site in build/book/site"
-	@echo "make test    every test, notebooks included, two at a time"
+	@echo "make test    every test, notebooks included"
 	@echo "make bench   side by side with PEFT and the transformers Trainer: hours"
 	@echo "make bench-quick   the same on a subset"
 	@echo "make setup   only build .venv and fetch the data (the others do it first)"
@@ -40,13 +40,14 @@ book: setup
 # What must be covered almost wholly (pyproject.toml names the modules), and its tests.
 MATHEMATICS := tests/derivations tests/test_layers.py tests/test_adapt.py tests/test_adapter_files.py
 
-# Two at a time: most tests keep one core busy. The data is there before either begins, and a worker
-# that has nothing left takes over some of the other's. Coverage is asked where it matters alone: it
+# For two cores: what computes runs two at a time, and three where a third of the time is spent on
+# waiting for browsers and processes. The data is there before any begins, and a worker that has
+# nothing left takes over some of another's. Coverage is asked where it matters alone: it
 # makes tests take twice as long. The book executes every notebook under nbmake, two at a time as
 # well, so the tests need not do it a second time.
 test: setup lint
 	$(BIN)/python -m pytest $(MATHEMATICS) -n 2 --cov
-	$(BIN)/python -m pytest tests $(MATHEMATICS:%=--ignore=%) -n 2 --dist worksteal
+	$(BIN)/python -m pytest tests $(MATHEMATICS:%=--ignore=%) -n 3 --dist worksteal
 	$(BIN)/python book/build.py
 
 lint: .venv/ready

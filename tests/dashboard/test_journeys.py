@@ -203,13 +203,14 @@ def test_every_page_speaks_both_languages_and_remembers_it(gallery: str, page: P
 
 def test_the_keyboard_reaches_every_page_and_shows_where_it_is(gallery: str, page: Page):
     open_page(page, f"{gallery}{path(PAGES[0])}")
-    name = says(f"common.pages.{PAGES[-1]}")
-    for _ in range(60):
+    link = page.get_by_role("link", name=says(f"common.pages.{PAGES[-1]}"), exact=True)
+
+    def reached() -> bool:
         page.keyboard.press("Tab")
-        focused = page.locator(":focus")
-        if focused.inner_text().strip() == name:
-            break
-    assert focused.evaluate("element => getComputedStyle(element).outlineStyle") == "solid"
+        return link.evaluate("element => element === document.activeElement")
+
+    wait_for(reached, "the keyboard to reach the last page's link")
+    expect(link).to_have_css("outline-style", "solid")
     page.keyboard.press("Enter")
     title = page.get_by_role("heading", level=1)
     expect(title).to_have_text(says(f"{PAGES[-1]}.title"))

@@ -38,7 +38,7 @@ book: setup
 	$(BIN)/python book/build.py
 
 # What must be covered almost wholly (pyproject.toml names the modules), and its tests.
-MATHEMATICS := tests/derivations tests/test_layers.py tests/test_adapt.py tests/test_adapter_files.py
+MATHEMATICS := tests/derivations tests/test_layers.py tests/test_adapt.py tests/adapter_files
 
 # For two cores: what computes runs two at a time, and three where a third of the time is spent on
 # waiting for browsers and processes. The data is there before any begins, and a worker that has

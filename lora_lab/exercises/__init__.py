@@ -2,7 +2,8 @@
 
     check_scores(scores)         # the last line of a cell; shows a Verdict
 
-One module for the exercises of each notebook; ``checking`` holds what they are made of. To add one:
+One module for the exercises of each notebook (two for notebook 4, which has the longest);
+``checking`` holds what they are made of. To add one:
 
 1. Write ``@check def check_something(answer): ...`` that returns a sentence for who solved it.
 2. Take the learner's values through ``attempt(function, ...)``, which turns an unfilled stub and

@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,29 @@ def attempt(function: Callable[..., Any], *args: Any) -> Any:
     return result
 
 
+class _Name(str):
+    """An argument as it shall appear in a message: a tensor's numbers would say nothing."""
+
+    __repr__ = str.__str__
+
+
+def attempt_named(function: Any, called: str | None = None, /, **given: Any) -> Any:
+    """``attempt(function, *given)`` on copies of tensors, with a message that names the arguments.
+
+    Args:
+        called: how the message calls the function; its own name if None.
+    """
+    if function is None or function is ...:
+        return attempt(function)
+
+    def ask(*_: Any) -> Any:
+        own = (value.clone() if isinstance(value, Tensor) else value for value in given.values())
+        return function(*own)
+
+    ask.__name__ = called or getattr(function, "__name__", "your function")
+    return attempt(ask, *map(_Name, given))
+
+
 def _shown(argument: Any) -> str:
     """An argument as a learner wants to see it: of arrays the shape, which is what goes wrong."""
     shape = getattr(argument, "shape", ())
@@ -88,6 +112,12 @@ def expect(
         if same(got, value, tolerance):
             raise Mistake(f"{message} ({where})")
     raise Mistake(f"{where} should give {shown(right)}, yours gives {shown(got)}.")
+
+
+def expect_tensor(got: Tensor, right: Tensor, mistakes: Mapping[str, Tensor], where: str) -> None:
+    """``expect`` on tensors that may carry a gradient, within float32's rounding."""
+    values = {message: value.detach() for message, value in mistakes.items()}
+    expect(got.detach(), right.detach(), values, where, tolerance=1e-5)
 
 
 def one_number(got: Any) -> Any:

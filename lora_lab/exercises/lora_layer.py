@@ -1,9 +1,9 @@
-"""Checks of notebook 4: the scale, the layer, its backward pass, the dropout mask."""
+"""Checks of notebook 4: the scale and the layer."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from lora_lab.derivations import lora
-from lora_lab.exercises.checking import Mistake, attempt, check, expect, one_number, same
+from lora_lab.exercises.checking import (
+    Mistake,
+    attempt,
+    attempt_named,
+    check,
+    expect,
+    expect_tensor,
+    one_number,
+)
 from lora_lab.layers import LoRALinear, scale
 
 
@@ -90,13 +98,13 @@ def _built(kind: Callable[..., Any], case: _Case) -> tuple[nn.Module, nn.Linear,
     """The learner's layer, a base of its own with the same numbers, and an input."""
     base, x = _base(case), _whole(2, 3, case.n_in, seed=1)
     given = dict(base=_base(case), rank=case.rank, alpha=case.alpha)
-    layer = _asked(kind, **given)
+    layer = attempt_named(kind, **given)
     if not isinstance(layer, nn.Module):
         raise Mistake(
             f"MyLoRA(base, rank, alpha) must make an nn.Module, not {type(layer).__name__}."
         )
     # The output first: as long as forward is a stub, nothing else is worth a word.
-    h = _asked(layer, "layer", x=x)
+    h = attempt_named(layer, "layer", x=x)
     if not isinstance(h, Tensor) or h.shape != (2, 3, case.n_out):
         size = tuple(h.shape) if isinstance(h, Tensor) else type(h).__name__
         raise Mistake(
@@ -158,9 +166,9 @@ def _matrix(layer: nn.Module, name: str, shape: tuple[int, int]) -> None:
 def _check_forward(layer: nn.Module, base: nn.Linear, x: Tensor, case: _Case) -> None:
     reference = LoRALinear(_base(case), case.rank, case.alpha)
     with torch.no_grad():
-        at_zero = _asked(layer, "layer", x=x)
+        at_zero = attempt_named(layer, "layer", x=x)
         no_bias = x @ base.weight.T
-        _expect(
+        expect_tensor(
             at_zero,
             reference(x),
             {
@@ -196,7 +204,9 @@ def _check_forward(layer: nn.Module, base: nn.Linear, x: Tensor, case: _Case) ->
             "The base's bias got lost.": lora.forward(x, W, A, B, s),
             "The base is missing: h = W x + b + s B A x.": scaled(s) - base(x),
         }
-        _expect(_asked(layer, "layer", x=x), reference(x), mistakes, f"A and B set, {case}")
+        expect_tensor(
+            attempt_named(layer, "layer", x=x), reference(x), mistakes, f"A and B set, {case}"
+        )
         if not torch.equal(layer.base.weight, base.weight):
             raise Mistake(
                 "forward writes to base.weight: every forward pass adds the update once more. "
@@ -209,7 +219,7 @@ def _check_gradients(layer: nn.Module, x: Tensor, case: _Case) -> None:
     W = _base(case).weight.detach()
     g = _whole(2, 3, case.n_out, seed=4)
     x = x.clone().requires_grad_()
-    h = _asked(layer, "layer", x=x)
+    h = attempt_named(layer, "layer", x=x)
     if not h.requires_grad:
         raise Mistake("No gradient leaves forward: no_grad, detach() or .data cut it off.")
 
@@ -224,7 +234,7 @@ def _check_gradients(layer: nn.Module, x: Tensor, case: _Case) -> None:
             raise Mistake(
                 f"{name} gets no gradient, although forward uses it: detach() or .data cuts it off."
             )
-        _expect(own, getattr(right, name), {}, f"d{name}, {case}")
+        expect_tensor(own, getattr(right, name), {}, f"d{name}, {case}")
     dx = torch.zeros_like(right.x) if found[0] is None else found[0]
     from_base = g @ W
     mistakes = {
@@ -236,7 +246,7 @@ def _check_gradients(layer: nn.Module, x: Tensor, case: _Case) -> None:
         "for another function.": from_base,
         "No gradient reaches x, so no layer below could learn.": torch.zeros_like(right.x),
     }
-    _expect(dx, right.x, mistakes, f"dx, {case}")
+    expect_tensor(dx, right.x, mistakes, f"dx, {case}")
 
 
 def _check_merge(layer: nn.Module, x: Tensor, case: _Case) -> None:
@@ -263,18 +273,18 @@ def _check_merge(layer: nn.Module, x: Tensor, case: _Case) -> None:
         "merge() subtracts the update: that is how one takes it out again.": W - s * BA,
         "merge() replaces W by the update; it belongs on top of it.": s * BA,
     }
-    _expect(layer.base.weight, merged, mistakes, where)
+    expect_tensor(layer.base.weight, merged, mistakes, where)
     with torch.no_grad():
-        after = _asked(layer, "layer", x=x)
+        after = attempt_named(layer, "layer", x=x)
     twice = {
         "After merge() forward adds s B A x once more, although W contains it now.": (
             before + s * x @ BA.T
         ),
     }
-    _expect(after, before, twice, f"forward after merge(), {case}")
+    expect_tensor(after, before, twice, f"forward after merge(), {case}")
     _merge(layer)
     twice = {"Merging twice adds the update twice: remember that it is in.": W + 2 * s * BA}
-    _expect(layer.base.weight, merged, twice, f"base.weight after merging twice, {case}")
+    expect_tensor(layer.base.weight, merged, twice, f"base.weight after merging twice, {case}")
 
 
 def _merge(layer: nn.Module) -> None:
@@ -307,207 +317,3 @@ def _whole(*size: int, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     sign = 2 * torch.randint(0, 2, size, generator=generator) - 1
     return (sign * torch.randint(1, 4, size, generator=generator)).float()
-
-
-# The backward pass.
-
-
-@dataclass(frozen=True)
-class _Point:
-    """Inputs of a backward pass, with the small products that all gradients are made of."""
-
-    g: Tensor
-    x: Tensor
-    W: Tensor
-    A: Tensor
-    B: Tensor
-    scaling: float
-    mask: Tensor
-
-    @classmethod
-    def draw(cls, leading: tuple[int, ...], n_in: int, out: int, rank: int, s: float) -> _Point:
-        generator = torch.Generator().manual_seed(n_in)
-
-        def normal(*size: int) -> Tensor:
-            return torch.randn(*size, generator=generator, dtype=torch.float64)
-
-        x = normal(*leading, n_in)
-        kept = torch.arange(x.numel()) % 3 != 1  # two of three
-        mask = (kept.double() * 1.5).view_as(x)
-        return cls(
-            g=normal(*leading, out),
-            x=x,
-            W=normal(out, n_in),
-            A=normal(rank, n_in),
-            B=normal(out, rank),
-            scaling=s,
-            mask=mask,
-        )
-
-    @property
-    def where(self) -> str:
-        rank, n_in = self.A.shape
-        return f"x {tuple(self.x.shape)}, out {len(self.W)}, rank {rank}, s = {self.scaling:g}"
-
-    def arguments(self) -> dict[str, Any]:
-        names = ("g", "x", "W", "A", "B", "scaling")
-        return {name: getattr(self, name) for name in names}
-
-    def right(self, mask: Tensor | None = None) -> lora.LoraGradients:
-        return lora.backward(**self.arguments(), mask=mask)
-
-    @property
-    def from_base(self) -> Tensor:
-        return self.g @ self.W
-
-    @property
-    def from_adapter(self) -> Tensor:
-        """s g B A, without a mask."""
-        return self.scaling * self.g @ self.B @ self.A
-
-    @property
-    def examples(self) -> int:
-        return self.g[..., 0].numel()
-
-
-_POINTS = (
-    _Point.draw((4,), 5, 3, 2, 2.5),
-    _Point.draw((2, 3), 4, 6, 2, 0.6),
-)
-
-
-@check
-def check_lora_backward(function: Callable[..., tuple[Tensor, Tensor, Tensor]]) -> str:
-    """``function(g, x, W, A, B, scaling) -> (dx, dA, dB)``, the gradients of s B A x + W x."""
-    for point in _POINTS:
-        right = point.right()
-        dx, dA, dB = _three(_asked(function, **point.arguments()), right)
-        _expect(dA, right.A, _slips("dA", right.A, point), f"dA, {point.where}")
-        _expect(dB, right.B, _slips("dB", right.B, point), f"dB, {point.where}")
-        s = point.scaling
-        mistakes = {
-            "dx lacks s g B A: x feeds the low-rank branch too.": point.from_base,
-            "dx lacks g W: W is frozen, but the gradient still passes through it.": (
-                point.from_adapter
-            ),
-            "In dx the scale is missing before g B A.": point.from_base + point.from_adapter / s,
-            "In dx the scale multiplies g W too; only the low-rank branch is scaled.": (
-                s * point.from_base + point.from_adapter
-            ),
-            "dx has the wrong sign: return the gradient, the optimiser takes the minus.": -right.x,
-            "In dx the scale stands twice.": point.from_base + s * point.from_adapter,
-        }
-        _expect(dx, right.x, mistakes, f"dx, {point.where}")
-    return "g B and x Aᵀ are small: going through them is what makes the backward pass cheap."
-
-
-@check
-def check_masked_backward(function: Callable[..., tuple[Tensor, Tensor, Tensor]]) -> str:
-    """``function(g, x, W, A, B, scaling, mask) -> (dx, dA, dB)`` of W x + s B A (mask * x)."""
-    for point in _POINTS:
-        right, m, given = point.right(point.mask), point.mask, point.arguments()
-        given = given | {"mask": m}
-        dx, dA, dB = _three(_asked(function, **given), right)
-        again = _three(_asked(function, **given), right)
-        if not all(same(a, b) for a, b in zip((dx, dA, dB), again, strict=True)):
-            raise Mistake(
-                "Two calls with the same inputs give different answers: a mask is drawn anew. The "
-                "backward pass needs the very mask of the forward pass, which you are given."
-            )
-        plain, ones, squared = point.right(), point.right(m.bool().double()), point.right(m * m)
-        for name, got in (("A", dA), ("B", dB)):
-            correct = getattr(right, name)
-            mistakes = {
-                f"The mask is forgotten in d{name}: the forward pass used m * x there, not x.": (
-                    getattr(plain, name)
-                ),
-                f"In d{name} the mask is applied twice.": getattr(squared, name),
-                f"In d{name} the mask has lost its factor 1/(1-p): it holds 0 and 1/(1-p), so "
-                "multiply by it as it is.": getattr(ones, name),
-                **_slips(f"d{name}", correct, point),
-            }
-            _expect(got, correct, mistakes, f"d{name}, {point.where}")
-        base, adapter, s = point.from_base, point.from_adapter, point.scaling
-        mistakes = {
-            "The mask is forgotten in dx: what was dropped on the way up passes no gradient on "
-            "the way down.": base + adapter,
-            "dx is masked as a whole; W saw all of x, so g W stays as it is.": (
-                m * (base + adapter)
-            ),
-            "In dx the mask is on the wrong term: it belongs to s g B A, not to g W.": (
-                m * base + adapter
-            ),
-            "In dx the mask is applied twice.": base + m * m * adapter,
-            "In dx the mask has lost its factor 1/(1-p).": base + m.bool() * adapter,
-            "In dx the scale is missing.": base + m * adapter / s,
-            "dx lacks s m * (g B A).": base,
-            "dx lacks g W.": m * adapter,
-        }
-        _expect(dx, right.x, mistakes, f"dx, {point.where}")
-    return "What the mask let through on the way up is what it lets through on the way down."
-
-
-def _slips(name: str, right: Tensor, point: _Point) -> dict[str, Tensor]:
-    """Mistakes that any gradient of a factor can have."""
-    s = point.scaling
-    return {
-        f"In {name} the scale s is missing.": right / s,
-        f"In {name} the scale stands twice: once in s g B (or s x Aᵀ), and once more.": s * right,
-        f"{name} is divided by the number of examples. The mean is part of the loss, so it is in "
-        "g already.": right / point.examples,
-        f"{name} has the wrong sign: return the gradient, the optimiser takes the minus.": -right,
-    }
-
-
-def _three(result: Any, right: lora.LoraGradients) -> tuple[Tensor, Tensor, Tensor]:
-    """dx, dA, dB with the shapes of their variables; a verdict otherwise."""
-    if isinstance(result, tuple | list) and len(result) == 4:
-        raise Mistake("Return three gradients, (dx, dA, dB). W is frozen: nobody asks for dW.")
-    if not isinstance(result, tuple | list) or len(result) != 3:
-        raise Mistake("Return three tensors: (dx, dA, dB).")
-    if not all(isinstance(part, Tensor) for part in result):
-        kinds = ", ".join(type(part).__name__ for part in result)
-        raise Mistake(f"Return three tensors, (dx, dA, dB), not {kinds}.")
-    shapes = [tuple(part.shape) for part in result]
-    wanted = [tuple(part.shape) for part in right]
-    if shapes != wanted and sorted(shapes) == sorted(wanted):
-        raise Mistake(f"The order is (dx, dA, dB); yours have the shapes {shapes}.")
-    for name, shape, want in zip(("x", "A", "B"), shapes, wanted, strict=True):
-        if shape == want:
-            continue
-        says = f"d{name} has shape {shape}, {name} has {want}"
-        if shape == want[::-1]:
-            raise Mistake(f"{says}: transposed. A gradient has the shape of its variable.")
-        if name == "x":
-            raise Mistake(f"{says}: give dx the leading dimensions of x back.")
-        if len(shape) > 2:
-            raise Mistake(f"{says}: all leading dimensions are examples, so sum over them.")
-        raise Mistake(f"{says}. A gradient has the shape of its variable.")
-    return tuple(part.detach() for part in result)
-
-
-# Asking and comparing.
-
-
-class _Name(str):
-    """An argument as it shall appear in a message: a tensor's numbers would say nothing."""
-
-    __repr__ = str.__str__
-
-
-def _asked(function: Any, called: str | None = None, /, **given: Any) -> Any:
-    """``attempt(function, *given)`` on copies, with a message that names the arguments."""
-    if function is None or function is ...:
-        return attempt(function)
-
-    def ask(*_: Any) -> Any:
-        own = (value.clone() if isinstance(value, Tensor) else value for value in given.values())
-        return function(*own)
-
-    ask.__name__ = called or getattr(function, "__name__", "your function")
-    return attempt(ask, *map(_Name, given))
-
-
-def _expect(got: Tensor, right: Tensor, mistakes: Mapping[str, Tensor], where: str) -> None:
-    values = {message: value.detach() for message, value in mistakes.items()}
-    expect(got.detach(), right.detach(), values, where, tolerance=1e-5)

@@ -84,6 +84,17 @@ def test_the_budget_follows_the_rank(gallery: str, page: Page):
     expect(page.get_by_text(counted).first).to_be_visible()
 
 
+def test_the_cost_of_a_run_follows_the_rank_before_the_click(gallery: str, page: Page):
+    open_page(page, f"{gallery}/?layers=top:1")
+    for rank in (8, 16):
+        if rank > 8:
+            slide(page, says("train.rank.label"), to=str(rank))
+        counted = count("minilm", LoraConfig(rank=rank, layers="top:1")).trainable_parameters
+        expect(page.locator(".figures")).to_contain_text(f"{counted:,}")
+    expect(page.get_by_text("alpha / r = 16 / 16 = 1")).to_be_visible()
+    address_has(page, "rank=16")
+
+
 def test_start_watch_the_curve_grow_and_cancel(server: tuple[str, Path], runs: Path, page: Page):
     open_page(page, f"{server[0]}/?{LONG}")
     start(page)
@@ -199,6 +210,27 @@ def test_every_page_speaks_both_languages_and_remembers_it(gallery: str, page: P
     page.get_by_role("radio", name=LANGUAGES["en"]).click()
     expect(title).to_have_text(says(f"{name}.title"))
     expect(page).not_to_have_url(re.compile("lang="))
+
+
+def test_the_back_button_brings_the_language_back(gallery: str, page: Page):
+    open_page(page, gallery)
+    title = page.get_by_role("heading", level=1)
+    page.get_by_role("radio", name=LANGUAGES["zh"]).click()
+    expect(title).to_have_text(says("train.title", "zh"))
+    address_has(page, "lang=zh")
+    settled(page)
+    page.go_back()
+    expect(title).to_have_text(says("train.title"))
+
+
+def test_text_from_the_address_is_only_text(gallery: str, page: Page):
+    image = "%3Cimg%20src%3Dx%20onerror%3Dwindow.hacked%3D1%3E"
+    link = "%5Bx%5D(http://example.com)"
+    open_page(page, f"{gallery}/?rank={image}&rate=http://example.com/a&run={link}")
+    expect(page.get_by_text("Rank r cannot be")).to_be_visible()
+    assert "<img src=x onerror=window.hacked=1>" in page.inner_text("body")
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("a[href*='example.com']").count() == 0
 
 
 def test_the_keyboard_reaches_every_page_and_shows_where_it_is(gallery: str, page: Page):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from lora_lab.dashboard.chart_style import letters
+from lora_lab.dashboard.chart_style import apart, letters
 from lora_lab.dashboard.language import t
 from lora_lab.dashboard.wording import percent
 
@@ -20,7 +20,7 @@ def lines_across(items: pd.DataFrame, line: float, middle: float, dark: bool) ->
     for side, part in (("left", names["test"] >= middle), ("right", names["test"] < middle)):
         text = alt.Chart(names[part]).mark_text(
             align=side, baseline="bottom", dx=6 if side == "left" else -6, dy=-3,
-            fontSize=letters() - 1, color=ink, lineBreak="\n",
+            fontSize=letters() - 1, color=ink,
         )  # fmt: skip
         x = alt.XValue(0 if side == "left" else "width")
         chart += text.encode(y=alt.Y("test:Q"), x=x, text=alt.Text("text:N"))
@@ -28,10 +28,9 @@ def lines_across(items: pd.DataFrame, line: float, middle: float, dark: bool) ->
 
 
 def names_across(items: pd.DataFrame, line: float) -> pd.DataFrame:
-    """What to write (``text``) at which height (``test``), so that no name covers another.
+    """What to write (``text``) at which height (``test``): no name covers another, or a line.
 
-    Lines of one ``series`` share a name, which says where they reach; names less than ``line``
-    apart stand one above the other.
+    Lines of one ``series`` share a name, which says where they reach.
     """
     names: list[tuple[float, str]] = []
     for series, rows in items.groupby("series", sort=False):
@@ -40,11 +39,4 @@ def names_across(items: pd.DataFrame, line: float) -> pd.DataFrame:
         title = rows["title"].iloc[0] if len(rows) == 1 else series
         named = t("common.comma").join((title, reach))
         names.append((float(rows["test"].max()), named))
-    written: list[tuple[float, str]] = []
-    for height, text in sorted(names, reverse=True):
-        if written and written[-1][0] - height < line:
-            above, texts = written.pop()
-            written.append((above, f"{texts}\n{text}"))
-        else:
-            written.append((height, text))
-    return pd.DataFrame(written, columns=["test", "text"])
+    return pd.DataFrame(apart(names, line, items["test"]), columns=["test", "text"])

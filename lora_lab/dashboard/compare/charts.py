@@ -11,7 +11,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from lora_lab.dashboard.chart_style import GREY, letters
+from lora_lab.dashboard.chart_style import GREY, letters, line_height
 from lora_lab.dashboard.compare.across import lines_across
 from lora_lab.dashboard.compare.measured import alpha_follows_rank
 from lora_lab.dashboard.language import t
@@ -60,7 +60,7 @@ def accuracy_over(
         scale=alt.Scale(domain=["shipped", "own"], range=["circle", "diamond"]),
         legend=None,
     )
-    line = 1.5 * letters() * (high - low) / HEIGHT
+    line = line_height(high - low, HEIGHT)
     across = items[~has_place(items, axis)]
     layers = [lines_across(across, line, (low + high) / 2, dark)]
     if front is not None:

@@ -8,7 +8,16 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from lora_lab.dashboard.chart_style import BLUE, GREY, HEIGHT, SKY, VERMILLION, letters
+from lora_lab.dashboard.chart_style import (
+    BLUE,
+    GREY,
+    HEIGHT,
+    SKY,
+    VERMILLION,
+    apart,
+    letters,
+    line_height,
+)
 from lora_lab.dashboard.language import t
 from lora_lab.evaluation import Evaluation
 
@@ -137,17 +146,19 @@ def comparison_chart(scores: Mapping[str, Evaluation], chosen: str, dark: bool) 
 
 
 def _baselines(baselines: Mapping[str, Evaluation], scale: alt.Scale, steps: int) -> alt.Chart:
-    frame = pd.DataFrame(
-        [
-            dict(name=f"{baseline_name(name)} {100 * score.accuracy:.0f}%", level=score.accuracy)
-            for name, score in baselines.items()
-        ]
-    )
-    frame["end"] = max(1, steps)
-    base = alt.Chart(frame).encode(y=alt.Y("level:Q", scale=scale))
-    rule = base.mark_rule(strokeDash=[7, 5], strokeWidth=2, color=VERMILLION)
-    text = base.mark_text(align="left", dx=5, fontSize=letters() - 1, color=VERMILLION)
-    return rule + text.encode(x=alt.X("end:Q"), text=alt.Text("name:N"))
+    """Dashed lines, each with its name behind its end."""
+    named = [
+        (score.accuracy, f"{baseline_name(name)} {100 * score.accuracy:.0f}%")
+        for name, score in baselines.items()
+    ]
+    line = line_height(scale.domain[1] - scale.domain[0], HEIGHT)
+    y = alt.Y("level:Q", scale=scale)
+    rules = alt.Chart(pd.DataFrame(named, columns=["level", "name"]))
+    names = pd.DataFrame(apart(named, line), columns=["level", "name"])
+    names["end"] = max(1, steps)
+    rule = rules.mark_rule(strokeDash=[7, 5], strokeWidth=2, color=VERMILLION).encode(y=y)
+    text = alt.Chart(names).mark_text(align="left", dx=5, fontSize=letters() - 1, color=VERMILLION)
+    return rule + text.encode(y=y, x=alt.X("end:Q"), text=alt.Text("name:N"))
 
 
 def _frame(events: list[dict[str, Any]], kind: str, columns: tuple[str, ...]) -> pd.DataFrame:

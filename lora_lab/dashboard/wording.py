@@ -42,6 +42,11 @@ def number(value: float) -> str:
     return f"{value:,.7f}".rstrip("0").rstrip(".") if value < 1 else f"{value:,.6g}"
 
 
+def scale(value: float) -> str:
+    """s to three digits: alpha / sqrt(r) has no end."""
+    return number(float(f"{value:.3g}"))
+
+
 def interval(bounds: Interval) -> str:
     return t("common.interval", low=f"{100 * bounds.low:.1f}", high=percent(bounds.high))
 

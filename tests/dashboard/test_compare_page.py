@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -397,6 +398,25 @@ def test_lines_across_share_a_name_and_names_stand_above_one_another():
     assert found["test"].tolist() == pytest.approx([0.655, 0.8, 0.82])
 
 
+def test_a_curve_has_the_colour_of_its_point_above():
+    above = charts.colours_of(["Top layer", "Top layer", "All layers"])
+    picked = pd.DataFrame(
+        [("r=8, top", "Top layer"), ("r=4, top", "Top layer"), ("Head", "Head")],
+        columns=["title", "series"],
+    )
+    below = charts.colours_below(picked, above)
+    assert below["r=8, top"] == above["Top layer"]
+    assert len(set(below.values())) == 3
+    assert above["All layers"] not in below.values(), "which would be taken for that"
+
+
+def test_where_alpha_stays_the_rule_makes_the_series(app):
+    runs = measured.shipped("rank-and-rule").runs
+    items = measured.items(runs, "settings")
+    assert sorted(Counter(measured.series(items, "rank")).values()) == [3, 3]
+    assert items["title"].is_unique and not items["title"].str.contains("s=").any()
+
+
 def test_the_mean_is_seen_even_where_there_is_no_line():
     """Of what was validated once a line shows nothing, and the epochs before have no mark."""
     seeds = [("a", 0), ("b", 1)]
@@ -404,7 +424,7 @@ def test_the_mean_is_seen_even_where_there_is_no_line():
             for i, s in seeds for e in (1, 2, 3)]  # fmt: skip
     several, once = pd.DataFrame(each), pd.DataFrame(each).query("epoch == 3")
     for epochs, marked, points in ((several, [1, 2, 3], False), (once, [3], True)):
-        chart = curves.curves(epochs, "validation_accuracy", ["one"], legend=False).to_dict()
+        chart = curves.curves(epochs, "validation_accuracy", {"one": "red"}, legend=False).to_dict()
         *_, thick = chart["layer"]
         assert bool(thick["mark"].get("point")) == points == curves.any_validated_once(epochs)
         assert thick["encoding"]["x"]["axis"]["values"] == marked

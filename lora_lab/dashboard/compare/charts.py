@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from html import escape
 from itertools import chain, repeat
 from typing import Any
@@ -40,14 +40,14 @@ def accuracy_over(
     """
     placed = items[has_place(items, axis)].copy()
     placed["text"] = _interval_texts(placed)
-    names = in_legend(placed["series"])
+    colours = colours_of(placed["series"])
     x = _x(placed, axis)
     low, high = _reach(items)
     scale = alt.Scale(domain=[low, high], nice=False, zero=False)
     y = alt.Y("test:Q", title=t("compare.chart.accuracy"), scale=scale, axis=scaled_axis("%"))
-    base = alt.Chart().encode(x=x, color=colour("series", names, legend))
+    base = alt.Chart().encode(x=x, color=colour("series", colours, legend))
     if axis in STEPS and placed.groupby(axis)["series"].nunique().gt(1).any():
-        base = base.encode(xOffset=alt.XOffset("series:N", sort=names))
+        base = base.encode(xOffset=alt.XOffset("series:N", sort=list(colours)))
     tips = [
         alt.Tooltip("title:N", title=t("compare.column.title")),
         alt.Tooltip("text:N", title=t("compare.column.test")),
@@ -93,27 +93,39 @@ def has_place(items: pd.DataFrame, axis: str) -> pd.Series:
     return items[axis].notna() & (items[axis] != "")
 
 
-def in_legend(series: Iterable[str]) -> list[str]:
-    """The names as they first come; where colours are short, those seen most often come first."""
+def colours_of(series: Iterable[str]) -> dict[str, str]:
+    """A colour for each name, as they first come; where colours are short, those seen most often
+    come first, and all others share grey."""
     counted = Counter(series)
     coloured = {name for name, _ in counted.most_common(len(COLOURS))}
-    return sorted(counted, key=lambda name: name not in coloured)
+    names = sorted(counted, key=lambda name: name not in coloured)
+    return dict(zip(names, chain(COLOURS, repeat(GREY)), strict=False))
 
 
-def legend(names: Iterable[str]) -> str:
+def colours_below(items: pd.DataFrame, above: Mapping[str, str]) -> dict[str, str]:
+    """A colour for each item (``title``): that of its ``series`` in the chart above.
+
+    The second item of a series, and what has no colour above, gets one that is not used there.
+    """
+    seen = {above.get(series) for series in items["series"]}
+    free = [colour for colour in COLOURS if colour not in seen]
+    free.sort(key=lambda colour: colour in above.values())  # those of other series come last
+    unused, colours = chain(free, repeat(GREY)), {}
+    for title, series in zip(items["title"], items["series"], strict=True):
+        same = above.get(series, GREY)
+        colours[title] = next(unused) if same == GREY or same in colours.values() else same
+    return colours
+
+
+def legend(colours: Mapping[str, str]) -> str:
     """What each colour means, as HTML: it wraps on a narrow screen, which a chart's does not."""
     swatch = "display:inline-block;width:1em;height:.35em;margin-right:.5em;vertical-align:middle"
     rows = (
         f'<span><span style="{swatch};background:{colour}"></span>{escape(name)}</span>'
-        for name, colour in zip(names, _colours(), strict=False)
+        for name, colour in colours.items()
     )
     place = "display:flex;flex-wrap:wrap;gap:.2rem 1.4rem"
     return f'<div style="{place}">{"".join(rows)}</div>'
-
-
-def _colours() -> Iterator[str]:
-    """A colour each, as long as there are any; all others share grey."""
-    return chain(COLOURS, repeat(GREY))
 
 
 def _x(items: pd.DataFrame, axis: str) -> alt.X:
@@ -129,7 +141,9 @@ def _x(items: pd.DataFrame, axis: str) -> alt.X:
         )
     order = sorted(items[axis].unique(), key=_size_of) if axis == "layers" else "ascending"
     kind = "N" if axis == "layers" else "O"
-    return alt.X(f"{axis}:{kind}", title=title, sort=order, axis=alt.Axis(labelAngle=0, **_text()))
+    digits = dict(format=".3~r", formatType="number") if axis == "scale" else {}
+    ticks = alt.Axis(labelAngle=0, **digits, **_text())
+    return alt.X(f"{axis}:{kind}", title=title, sort=order, axis=ticks)
 
 
 def _powers_of_ten(low: float, high: float) -> list[int]:
@@ -157,11 +171,11 @@ def _front(items: pd.DataFrame, axis: str, y: alt.Y) -> alt.Chart:
     return line.encode(x=alt.X(f"{axis}:Q"), y=y)
 
 
-def colour(field: str, names: list[str], legend: bool) -> alt.Color:
+def colour(field: str, colours: Mapping[str, str], legend: bool) -> alt.Color:
     shown = alt.Legend(
         title=None, orient="bottom", columns=2, labelLimit=460, labelFontSize=letters()
     )
-    scale = alt.Scale(domain=names, range=[c for _, c in zip(names, _colours(), strict=False)])
+    scale = alt.Scale(domain=list(colours), range=list(colours.values()))
     return alt.Color(f"{field}:N", scale=scale, legend=shown if legend else None)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import altair as alt
 import pandas as pd
 
@@ -10,7 +12,7 @@ from lora_lab.dashboard.language import t
 
 
 def curves(
-    epochs: pd.DataFrame, quantity: str, names: list[str], *, legend: bool
+    epochs: pd.DataFrame, quantity: str, colours: Mapping[str, str], *, legend: bool
 ) -> alt.LayerChart:
     """A thick line for the mean of each item (``title``), a thin one for each of its runs; large
     points for the means, too, if ``any_validated_once``."""
@@ -19,7 +21,7 @@ def curves(
     scale = alt.Scale(zero=False, nice=True)
     base = alt.Chart().encode(
         x=alt.X("epoch:Q", title=t("compare.chart.epoch"), axis=_whole(epochs["epoch"])),
-        color=colour("title", names, legend),
+        color=colour("title", colours, legend),
     )
     tips = [
         alt.Tooltip("title:N", title=t("compare.column.title")),

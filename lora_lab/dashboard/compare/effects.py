@@ -19,7 +19,7 @@ from lora_lab.results.table import right_answers
 
 _NUMBERS = ("rank", "scale", "rate", "train")
 _WORDS = ("layers", "targets")  # ordered by how many parameters they train
-#: What makes a setting, but for alpha, which follows from rank and alpha / r.
+#: What makes a setting, but for alpha, which follows from rank and s.
 _MAKE = (
     *("method", "model", "rank", "scale", "layers", "targets", "rate", "epochs", "data", "train"),
     *unusual.COLUMNS,
@@ -144,7 +144,7 @@ def _shared(items: pd.DataFrame) -> list[str]:
         "data": wording.data,
         "train": lambda size: t("common.title.sentences", count=size),
         "epochs": lambda count: t("compare.title.epochs", count=count),
-        "scale": lambda scale: f"alpha / r = {wording.number(scale)}",
+        "scale": lambda scale: f"s = {wording.scale(scale)}",
     }
     values = {name: items[name].dropna().unique() for name in texts}
     facts = [texts[name](found[0]) for name, found in values.items() if len(found) == 1]

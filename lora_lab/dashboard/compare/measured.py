@@ -140,8 +140,9 @@ def front(items: pd.DataFrame, cost: str) -> pd.Series:
 
 def titles(items: pd.DataFrame) -> list[str]:
     """Names as short as they can be: what all have in common is left out."""
-    vary = {"rank", *varying(items, "scale", "targets", "layers", "data", "train", "epochs")}
+    vary = {"rank", *varying(items, "targets", "layers", "data", "train", "epochs")}
     vary |= varying(items, *unusual.COLUMNS) | ({"seed"} & set(items.columns))
+    vary |= set() if scale_follows_rank(items) else varying(items, "scale")
     if rates_vary(items):
         vary.add("rate")
     if whose(items["id"]).nunique() > 1:
@@ -161,7 +162,8 @@ def series(items: pd.DataFrame, axis: str) -> list[str]:
     rate = {"rate"} if rates_vary(items) else set()
     if axis in ("alpha", "scale"):
         return _names(items, {"rank"} | rate)
-    vary = varying(items, "scale", "layers", "targets", "train", *unusual.COLUMNS) | rate
+    vary = varying(items, "layers", "targets", "train", *unusual.COLUMNS) | rate
+    vary |= set() if scale_follows_rank(items) else varying(items, "scale")
     vary |= {"rank"} if axis in ("layers", "rate") else set()
     return _names(items, vary - {axis})
 
@@ -176,13 +178,18 @@ def alpha_follows_rank(items: pd.DataFrame) -> bool:
     return items["scale"].nunique() == 1 and items["rank"].nunique() > 1
 
 
+def scale_follows_rank(items: pd.DataFrame) -> bool:
+    """Whether alpha is the same for all: then s changes with the rank, by the rule, never alone."""
+    return items["alpha"].nunique() == 1 and items["rank"].nunique() > 1
+
+
 def varying(items: pd.DataFrame, *columns: str) -> set[str]:
     """The columns that have more than one value, not counting rows that have none."""
     return {c for c in columns if items[c].replace("", None).dropna().nunique() > 1}
 
 
 def _names(items: pd.DataFrame, say: Collection[str]) -> list[str]:
-    """What each row is called when this is said; alpha / r only where it is not the usual one."""
+    """What each row is called when this is said; s only where it is not the usual one."""
     usual = items["scale"].mode()
     scale = usual.iloc[0] if len(usual) else None
     return [name(row, say, scale) for row in items.itertuples()]
@@ -194,7 +201,7 @@ def name(row: Any, say: Collection[str], usual_scale: float | None = None) -> st
     if "rank" in say and pd.notna(row.rank):
         parts[0] += f" r={row.rank}"
     if "scale" in say and pd.notna(row.scale) and row.scale != usual_scale:
-        parts.append(f"alpha/r={wording.number(row.scale)}")
+        parts.append(f"s={wording.scale(row.scale)}")
     if "targets" in say and row.targets:
         parts.append(wording.targets(row.targets))
     if "layers" in say and row.layers:

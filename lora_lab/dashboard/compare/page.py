@@ -68,13 +68,16 @@ def show() -> None:
     effects.show(kept, of_kept)
     items = once.result(partial(measured.items, kept, unit), of_kept, unit)
     chosen, is_suggestion = _chosen(items, kept)
+    axis = state.values()["axis"]
+    items = items.assign(series=measured.series(items, axis))
+    colours = charts.colours_of(items["series"][charts.has_place(items, axis)])
     known_by = (of_kept, unit, *chosen)
-    _accuracy(items, chosen, known_by)
+    _accuracy(items, axis, colours, chosen, known_by)
     advice.show(SHEET)
     st.header(t("compare.verdict.heading"), anchor=False)
     _choose(items, chosen, is_suggestion)
     _verdicts(items, chosen, kept, known_by)
-    _curves(items, chosen, rows, known_by)
+    _curves(items, chosen, rows, colours, (axis, *known_by))
     st.header(t("compare.table.heading"), anchor=False)
     show_table(items, chosen, _take_chosen)
     if rows.origin:
@@ -86,16 +89,20 @@ def _no_grid(problem: str, grid: str) -> None:
     st.code(f"lora-lab sweep --preset {grid} --export lora_lab/stored/{grid}", language="bash")
 
 
-def _accuracy(items: pd.DataFrame, chosen: list[str], known_by: tuple[str, ...]) -> None:
-    axis = state.values()["axis"]
+def _accuracy(
+    items: pd.DataFrame,
+    axis: str,
+    colours: dict[str, str],
+    chosen: list[str],
+    known_by: tuple[str, ...],
+) -> None:
     form.one(_with_axes(items, axis), "axis")
-    items = items.assign(series=measured.series(items, axis))
     front = measured.front(items, axis) if axis in charts.COSTS else None
     dark = st.context.theme.type == "dark"
     draw = partial(charts.accuracy_over, items, axis, front, chosen, dark)
     once.chart(partial(draw, legend=False), axis, *known_by)
     placed = items[charts.has_place(items, axis)]
-    st.html(charts.legend(charts.in_legend(placed["series"])))
+    st.html(charts.legend(colours))
     export.figure(partial(draw, legend=True), f"accuracy-over-{axis}")
     st.caption(" ".join(_notes(items, placed, axis, front)))
 
@@ -184,20 +191,28 @@ def _verdicts(
     st.caption(" ".join(basis_texts(found)))
 
 
-def _curves(items: pd.DataFrame, chosen: list[str], rows: Rows, known_by: tuple[str, ...]) -> None:
+def _curves(
+    items: pd.DataFrame,
+    chosen: list[str],
+    rows: Rows,
+    above: dict[str, str],
+    known_by: tuple[str, ...],
+) -> None:
+    """Args: ``above`` are the colours of the chart over these."""
     picked = items.set_index("id").loc[chosen]
     title_of = {run: row.title for row in picked.itertuples() for run in row.members}
     epochs = rows.epochs[rows.epochs["id"].isin(title_of)]
     seeds = rows.runs.set_index("id")["seed"]
     epochs = epochs.assign(title=epochs["id"].map(title_of), seed=epochs["id"].map(seeds))
     st.header(t("compare.curves.heading"), anchor=False)
+    colours = charts.colours_below(picked, above)
     quantities = ("validation_accuracy", "training_loss")
     for column, quantity in zip(st.columns(2), quantities, strict=True):
-        draw = partial(curves.curves, epochs, quantity, list(picked["title"]))
+        draw = partial(curves.curves, epochs, quantity, colours)
         with column:
             once.chart(partial(draw, legend=False), quantity, *known_by)
             export.figure(partial(draw, legend=True), f"curves-{quantity}")
-    st.html(charts.legend(picked["title"]))
+    st.html(charts.legend(colours))
     about = "about_points" if curves.any_validated_once(epochs) else "about"
     st.caption(t(f"compare.curves.{about}"))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -26,6 +27,22 @@ class Expectation:
     runs: int
     alike: bool  # the same layers and kind of arithmetic, not only the same method
     here: bool = True  # measured on this machine
+    judges_here: int = 0  # where it was not: runs that say how fast this machine is beside it
+
+
+def foresee(
+    config: RunConfig, examples: dict[str, int], finished: list[Run], rates: Rates
+) -> Expectation | None:
+    """The best that is known: runs like it here; else a grid's runs like it, at the speed that this
+    machine had on other runs; else runs that have only the method in common. See ``expect`` and
+    ``expect_from_grid``."""
+    here = expect(config, examples, finished)
+    there = expect_from_grid(config, examples, rates)
+    if there is None or (here and (here.alike or not there.alike)):
+        return here
+    beside = list(_beside_grid(finished, rates))[:JUDGES]
+    seconds = there.seconds * (median(beside) if beside else 1)
+    return replace(there, seconds=seconds, judges_here=len(beside))
 
 
 def expect(config: RunConfig, examples: dict[str, int], finished: list[Run]) -> Expectation | None:
@@ -39,8 +56,7 @@ def expect(config: RunConfig, examples: dict[str, int], finished: list[Run]) -> 
     if not examples:
         return None
     same_method = [run for run in finished if _method(run.config) == _method(config)]
-    train = min(config.data.train_size or examples["train"], examples["train"])
-    read = sentences(train, examples["validation"], config.train.epochs, _validations(config))
+    read = _to_read(config, examples)
     if read >= ENOUGH:
         same_method = [run for run in same_method if is_long_enough(run)] or same_method
     alike = [run for run in same_method if _work(run.config) == _work(config)]
@@ -117,6 +133,17 @@ def expect_from_grid(
     )
 
 
+def _beside_grid(finished: list[Run], rates: Rates) -> Iterator[float]:
+    """How many times as long as in the grid each long run took, where the grid has runs like it."""
+    for run in finished:
+        held_out = run.result["validation"]["examples"]
+        examples = dict(train=run.result["train_examples"], validation=held_out)
+        there = expect_from_grid(run.config, examples, rates)
+        if there and there.alike and is_long_enough(run):
+            per_sentence = there.seconds / _to_read(run.config, examples)
+            yield run.result["seconds"] / sentences_of(run) / per_sentence
+
+
 def validated(runs: pd.DataFrame) -> pd.Series:
     """About how many sentences each run was validated on: a table tells only those of the test."""
     return runs["examples"] * HELD_OUT["validation"] / HELD_OUT["test"]
@@ -130,6 +157,12 @@ def sentences(train: Any, validation: Any, epochs: Any, validations: Any) -> Any
         epochs, validations: passes over each of them.
     """
     return epochs * train + FORWARD * validations * validation
+
+
+def _to_read(config: RunConfig, examples: dict[str, int]) -> float:
+    """What a run will read if nothing stops it early, see ``sentences``."""
+    train = min(config.data.train_size or examples["train"], examples["train"])
+    return sentences(train, examples["validation"], config.train.epochs, _validations(config))
 
 
 def sentences_of(run: Run) -> float:

@@ -117,7 +117,8 @@ MISTAKES: tuple[Mistake, ...] = (
         name="article-product-rule",
         derivation="two-sided-dense",
         explanation="d(U W V x) is written as U d(W V x) + W V dx. The product rule's second term "
-        "is dU W V x: without it U gets no gradient and never learns, and dx is counted twice.",
+        "is dU W V x: without it U gets no gradient and never learns, and dx gets a term "
+        "(W V)^T g that does not belong there.",
         gradients=_article_product_rule,
     ),
     Mistake(

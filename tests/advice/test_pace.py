@@ -115,6 +115,28 @@ def test_runs_of_the_grid_with_the_same_layers_tell_more():
     assert not rough.alike and rough.runs == 2
 
 
+def test_the_grid_tells_about_layers_and_runs_here_how_fast_this_machine_is():
+    two = dict(method=["lora"] * 2, model=[CONFIG.model] * 2, epochs=[2] * 2, train=[100] * 2)
+    rates = grid(**two, layers=["all", "top:1"], seconds=[40.0, 5.0], examples=[600] * 2)
+    long = finished(replace(CONFIG, train=TrainConfig(epochs=6)), seconds=2 * 3 * 40.0)
+    top = replace(CONFIG, lora=LoraConfig(layers="top:1"))
+
+    twice = pace.foresee(top, EXAMPLES, [long], rates)  # as slow here as in all layers
+    assert twice.seconds == pytest.approx(2 * 5) and twice.judges_here == 1 and not twice.here
+    short = finished(seconds=400.0)  # mostly warming up
+    assert pace.foresee(top, EXAMPLES, [short], rates).seconds == pytest.approx(5)
+    assert pace.foresee(top, EXAMPLES, [], rates).judges_here == 0
+    own = pace.foresee(top, EXAMPLES, [long, finished(top, seconds=7.0)], rates)
+    assert own.seconds == pytest.approx(7) and own.here
+
+
+def test_layers_of_which_the_grid_knows_nothing_are_told_by_the_method():
+    other = replace(CONFIG, lora=LoraConfig(layers="top:2"))
+    rough = pace.foresee(other, EXAMPLES, [finished(seconds=80.0)], grid())
+    assert rough.seconds == pytest.approx(80) and rough.here and not rough.alike
+    assert pace.foresee(replace(CONFIG, method="full"), EXAMPLES, [], grid()) is None
+
+
 def test_what_the_grid_cannot_tell():
     everything = replace(CONFIG, data=DataConfig(train_size=None))
     half = replace(CONFIG, train=TrainConfig(precision="auto"))

@@ -103,6 +103,17 @@ def test_settings_fit_when_the_architecture_changes_and_come_back(page):
     says(page, count("gpt3-175b", LoraConfig(target_modules="qkv,down", layers="top:90")))
 
 
+@pytest.mark.parametrize(
+    ("rank", "targets", "saved"), [(191, "q", True), (192, "q", False), (192, "down", True)]
+)
+def test_it_says_where_a_and_b_are_no_smaller_than_the_matrix(page, rank, targets, saved):
+    open_page(page, rank=str(rank), targets=targets)
+    adapted = [k for k in count("minilm", LoraConfig(rank, target_modules=targets)).matrices
+               if k.adapted]  # fmt: skip
+    assert saved == all(k.adapter_parameters < k.shape[0] * k.shape[1] for k in adapted)
+    assert saved == ("nothing is saved" not in texts(page))
+
+
 def test_the_head_is_counted_or_not(page):
     open_page(page, model="roberta-base")
     says(page, count("roberta-base", LoraConfig()))

@@ -57,6 +57,7 @@ def show() -> None:
         st.error(_why_not(what, error))
         return
     _figures(counted)
+    _nothing_saved(counted, what.rank)
     tables.paper_says(what, counted)
     _memory(counted)
     _network(what, drawn, counted)
@@ -110,6 +111,25 @@ def _figures(counted: Count) -> None:
     )  # fmt: skip
     with_head = "with_head" if counted.head_parameters else "without_head"
     st.caption(t(f"budget.caption.{with_head}", **parts))
+
+
+def _nothing_saved(counted: Count, rank: int) -> None:
+    """Says so where A and B are no smaller than the matrix, of the smallest such matrix."""
+    sizes = [
+        (kind.shape[0] * kind.shape[1], kind)
+        for kind in counted.matrices
+        if kind.adapted and kind.adapter_parameters >= kind.shape[0] * kind.shape[1]
+    ]
+    if not sizes:
+        return
+    own, kind = min(sizes, key=lambda one: one[0])
+    out, in_ = kind.shape
+    adapter = f"{kind.adapter_parameters:,}"
+    limit = f"{own / (out + in_):,.4g}"
+    st.info(
+        t("budget.nothing_saved", rank=rank, out=out, in_=in_, adapter=adapter, own=f"{own:,}",
+          limit=limit)
+    )  # fmt: skip
 
 
 def _memory(counted: Count) -> None:

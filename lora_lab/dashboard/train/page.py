@@ -110,13 +110,12 @@ def _scale(config: RunConfig) -> str:
 
 def _expected(configs: list[RunConfig]) -> str:
     examples = folders.examples(configs[0].data.name)
-    expected = pace.expect(configs[0], examples, folders.finished_here())
-    expected = expected or pace.expect_from_grid(configs[0], examples, _shipped_rates())
+    expected = pace.foresee(configs[0], examples, folders.finished_here(), _shipped_rates())
     if expected is None:
         return t("train.expected.unknown")
     key = "train.expected.alike" if expected.alike else "train.expected.method"
     if not expected.here:
-        key = "train.expected.elsewhere"
+        key = "train.expected.scaled" if expected.judges_here else "train.expected.elsewhere"
     seconds = expected.seconds * len(configs)
     return t(key, duration=wording.duration(seconds), count=expected.runs)
 

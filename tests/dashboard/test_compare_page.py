@@ -139,6 +139,9 @@ def test_runs_on_other_sentences_are_left_out_and_can_be_chosen(runs, grid):
     other = open_page(test="b" * 16)
     assert len(shown(other)) == 1
     assert "never mixed with these: 12" in texts(other)
+    assert "scored on other test sentences: 1" in texts(app)
+    own = open_page(whose="own")  # on whatever sentences they are
+    assert len(shown(own)) == 1 and "scored on other test" not in texts(own)
 
 
 def test_runs_that_did_not_note_their_sentences_are_left_out(runs, no_grid):

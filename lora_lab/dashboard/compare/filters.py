@@ -17,16 +17,17 @@ def show(sheet: Sheet, runs: pd.DataFrame) -> pd.DataFrame:
     """Draw the filters; returns the runs that pass, all scored on the same sentences."""
     form.one(sheet, "unit")
     form.one(sheet, "whose")
-    comparable = _same_test(runs)
+    comparable = _same_test(measured.of(state.values()["whose"], runs), set(runs["sentences"]))
     return measured.narrowed(comparable, state.values() | _filters(comparable))
 
 
-def _same_test(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs scored on the chosen test sentences; says which others there are."""
+def _same_test(runs: pd.DataFrame, known: set[str]) -> pd.DataFrame:
+    """The runs scored on the chosen test sentences, one of the ``known``; says which others there
+    are."""
     sets = measured.test_sets(runs)
     wanted = state.values()["test"]
     current = wanted if wanted in sets else next(iter(sets), "")
-    if wanted and wanted not in sets:
+    if wanted and wanted not in known:
         _unknown("test", [wanted])
     if len(sets) > 1:
         key = "compare.test"

@@ -61,6 +61,11 @@ def whose(ids: pd.Series) -> pd.Series:
     return ids.str.startswith(_MARK).map({True: SHIPPED, False: OWN})
 
 
+def of(origin: str, runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs of one of the ``ORIGINS``; anything else means all."""
+    return runs[whose(runs["id"]) == origin] if origin in ORIGINS else runs
+
+
 def test_sets(runs: pd.DataFrame) -> dict[str, str]:
     """Test sentences by their fingerprint and what they are called, most runs first.
 
@@ -77,9 +82,8 @@ def test_sets(runs: pd.DataFrame) -> dict[str, str]:
 
 def narrowed(runs: pd.DataFrame, values: dict[str, Any]) -> pd.DataFrame:
     """The runs that pass every filter; an empty filter lets all through."""
+    runs = of(values["whose"], runs)
     keep = pd.Series(True, runs.index)
-    if values["whose"] in ORIGINS:
-        keep &= whose(runs["id"]) == values["whose"]
     for name, column in FILTERS.items():
         if values[name]:
             keep &= runs[column].astype(str).isin(values[name])

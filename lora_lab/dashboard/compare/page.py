@@ -61,6 +61,9 @@ def show() -> None:
     counts = measured.whose(kept["id"]).value_counts()
     shipped, own = (int(counts.get(origin, 0)) for origin in ("shipped", "own"))
     st.caption(t("compare.lead", shipped=shipped, own=own))
+    mine = measured.of(measured.OWN, rows.runs)
+    if not own and (elsewhere := int((~mine["sentences"].isin(kept["sentences"])).sum())):
+        st.caption(t("compare.own_elsewhere", count=elsewhere))
     if kept.empty:
         st.info(t("compare.nothing_left"))
         return

@@ -107,7 +107,7 @@ def _sentence(case: Case, heard: Hearing) -> None:
 
 
 def _table(heard: Hearing) -> pd.DataFrame:
-    """A row per variable: each referee's verdict and largest difference."""
+    """A row per variable: each referee's verdict and largest difference, see the caption."""
     rows = []
     for name in dict.fromkeys(finding.variable for finding in heard.findings):
         found = {referee: heard.finding(referee, name) for referee in (*QUICK, SYMBOLIC)}
@@ -125,7 +125,7 @@ def _cell(finding: Finding | None) -> str:
     if finding is None:
         return "–"
     verdict = _MARKS[finding.verdict].format(t(f"gradients.verdict_name.{finding.verdict}"))
-    return f"{verdict} {_difference(finding.largest_difference)}"
+    return f"{verdict} {_difference(finding.relative_difference)}"
 
 
 def _difference(number: float) -> str:

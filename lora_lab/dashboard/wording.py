@@ -37,6 +37,13 @@ def duration(seconds: float) -> str:
     return t("common.duration.hours", hours=f"{minutes / 60:.1f}")
 
 
+def took(seconds: float) -> str:
+    """A time that was measured: to the second below two minutes."""
+    if seconds < 120:
+        return t("common.duration.seconds", seconds=max(1, round(seconds)))
+    return duration(seconds)
+
+
 def number(value: float) -> str:
     """A setting such as a size, a scale or a learning rate: 1,000, 0.25, 0.00005."""
     return f"{value:,.7f}".rstrip("0").rstrip(".") if value < 1 else f"{value:,.6g}"

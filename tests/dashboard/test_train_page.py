@@ -286,6 +286,17 @@ def test_the_data_of_another_seed_is_the_same_setting(runs):
     assert folders.other_seeds(one, [two]) == [two, one]
 
 
+def test_the_best_other_run_is_compared_sentence_by_sentence(app, runs):
+    """Two intervals that overlap hide a difference that the answers show."""
+    low, high = answers(0.75), answers(0.79)  # by the same luck: nothing is got wrong anew
+    one = make_run(runs / "20250101-120000-aaaaaaaa", lora(rank=2), low)
+    two = make_run(runs / "20250101-120001-bbbbbbbb", lora(rank=8), high)
+    assert one.test.interval.overlaps(two.test.interval)
+    shown = texts(open_page(app, run=two.id))
+    assert "is better than" in shown and "McNemar" in shown
+    assert "the intervals overlap" not in shown.split("is better than")[1]
+
+
 def test_an_error_of_the_library_becomes_a_message(app, monkeypatch):
     def refuse(values):
         raise ValueError("rank is too large for this matrix.")

@@ -11,9 +11,11 @@ import streamlit as st
 from lora_lab import jobs
 from lora_lab.checkpoints import StorageError
 from lora_lab.dashboard import chart_style, export, folders, once, state, wording
+from lora_lab.dashboard.compare import measured, words
 from lora_lab.dashboard.language import t
 from lora_lab.dashboard.train import charts, live
 from lora_lab.evaluation import Evaluation
+from lora_lab.results.table import runs_table
 from lora_lab.runs import Run, RunError
 
 OTHERS = 6  # other runs in the comparison
@@ -59,7 +61,7 @@ def _finished(run: Run) -> None:
             t(
                 "train.result.facts",
                 trainable=f"{run.result['trainable']:,}",
-                duration=wording.duration(run.result["seconds"]),
+                duration=wording.took(run.result["seconds"]),
                 examples=f"{run.result['train_examples']:,}",
                 epoch=run.result["best_epoch"],
             )
@@ -103,8 +105,21 @@ def _comparison(run: Run, others: list[Run], baselines: dict[str, Evaluation]) -
     export.figure(lambda: draw().properties(width=chart_style.WIDTH), f"accuracy-{run.id}")
     best = max(others, key=lambda other: other.test.accuracy, default=None)
     if best is not None:
-        title = t("train.result.best", title=wording.plain(wording.run_title(best)))
-        st.markdown(wording.comparison(t("train.result.this"), run.test, title, best.test))
+        _against(run, best)
+
+
+def _against(run: Run, other: Run) -> None:
+    """Sentence by sentence, as on Compare: it sees more than whether two intervals overlap."""
+    runs = runs_table([run, other])
+    names = {
+        run.id: t("train.result.this"),
+        other.id: t("train.result.best", title=wording.run_title(other)),
+    }
+    items = measured.items(runs, "runs")
+    rows = {row.id: row for row in items.assign(title=items["id"].map(names)).itertuples()}
+    found = words.verdict(rows[run.id], rows[other.id], runs)
+    st.markdown(found.text)
+    st.caption(" ".join(words.basis_texts([found])))
 
 
 def _report(test: Evaluation, run_id: str) -> None:

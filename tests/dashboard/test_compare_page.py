@@ -20,7 +20,7 @@ from lora_lab.presets import STORED, preset
 from lora_lab.presets.classroom import SEEDS
 from lora_lab.results.comparing import interval_over_seeds
 from lora_lab.results.stored_grid import read_grid, write_grid
-from lora_lab.results.table import right_answers
+from lora_lab.results.table import right_answers, runs_table
 from lora_lab.runs import DataConfig
 
 from ..made_runs import answers, lora, make_run
@@ -180,6 +180,18 @@ def test_without_stored_answers_only_intervals_are_held_against_each_other(runs,
     said = verdicts(app)
     assert "the intervals do not overlap" in said[0] or "the intervals overlap" in said[0]
     assert "did not store their answers" in texts(app)
+
+
+@pytest.mark.parametrize("sentences, unclear", [(60, True), (20_000, False)])
+def test_a_wide_interval_is_not_called_equal(runs, sentences, unclear):
+    for seed, name in enumerate("ab"):
+        right = np.random.default_rng(seed).permutation(sentences) < 0.8 * sentences
+        make_run(runs / name, lora(rank=2 + seed), right)
+    table = runs_table([measured.folders.jobs.read(runs / name) for name in "ab"])
+    first, second = measured.items(table, "runs").itertuples()
+    found = words.verdict(first, second, table)
+    assert not found.measurable
+    assert ("too wide to call them equal" in found.text) is unclear
 
 
 def test_rows_on_different_sentences_are_never_compared(runs, no_grid):

@@ -14,6 +14,7 @@ from lora_lab.evaluation import Interval
 from lora_lab.results.comparing import Difference, paired_difference
 from lora_lab.results.table import right_answers
 
+ALIKE = 0.05  # within so much, two accuracies may be called alike where no difference is measured
 _BASES = ("seeds", "sentences", "mcnemar", "intervals")
 
 
@@ -43,9 +44,11 @@ def verdict(first: Any, second: Any, runs: pd.DataFrame, comparisons: int = 1) -
     if any(answers is None for answers in right):
         return _by_intervals(first.test - second.test, a.overlaps(b), names)
     found = paired_difference(*right, comparisons=comparisons)
-    key = "none"
     if found.measurable:
         key = "better" if found.value > 0 else "worse"
+    else:
+        reach = max(-found.interval.low, found.interval.high)
+        key = "none" if reach <= ALIKE else "unclear"
     text = t(f"compare.verdict.{key}", numbers=_numbers(found), **names)
     return Verdict(text, found.basis, found.measurable, a.overlaps(b))
 

@@ -125,15 +125,17 @@ def _cell(finding: Finding | None) -> str:
     if finding is None:
         return "–"
     verdict = _MARKS[finding.verdict].format(t(f"gradients.verdict_name.{finding.verdict}"))
-    return f"{verdict} {_difference(finding.relative_difference)}"
+    # With less than two digits, both sides of the limit of "exact" would look the same.
+    return f"{verdict} {_difference(finding.relative_difference, digits=2)}"
 
 
-def _difference(number: float) -> str:
+def _difference(number: float, digits: int = 1) -> str:
     if not math.isfinite(number):
         return "–"  # there was nothing to compare
     if number == 0 or number >= 0.01:
         return wording.number(float(f"{number:.2g}"))
-    return f"{number:.0e}".replace("e-0", "e-").replace("-", "−")  # where a line may not break
+    text = f"{number:.{digits - 1}e}".replace("e-0", "e-")
+    return text.replace("-", "−")  # where a line may not break
 
 
 def _name_of(variable: str) -> str:

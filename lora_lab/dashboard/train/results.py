@@ -105,10 +105,12 @@ def _comparison(run: Run, others: list[Run], baselines: dict[str, Evaluation]) -
     export.figure(lambda: draw().properties(width=chart_style.WIDTH), f"accuracy-{run.id}")
     best = max(others, key=lambda other: other.test.accuracy, default=None)
     if best is not None:
-        _against(run, best)
+        found = once.result(partial(_against, run, best), str(run.folder), str(best.folder))
+        st.markdown(found.text)
+        st.caption(" ".join(words.basis_texts([found])))
 
 
-def _against(run: Run, other: Run) -> None:
+def _against(run: Run, other: Run) -> words.Verdict:
     """Sentence by sentence, as on Compare: it sees more than whether two intervals overlap."""
     runs = runs_table([run, other])
     names = {
@@ -117,9 +119,7 @@ def _against(run: Run, other: Run) -> None:
     }
     items = measured.items(runs, "runs")
     rows = {row.id: row for row in items.assign(title=items["id"].map(names)).itertuples()}
-    found = words.verdict(rows[run.id], rows[other.id], runs)
-    st.markdown(found.text)
-    st.caption(" ".join(words.basis_texts([found])))
+    return words.verdict(rows[run.id], rows[other.id], runs)
 
 
 def _report(test: Evaluation, run_id: str) -> None:

@@ -27,20 +27,21 @@ HEIGHT = 380
 def accuracy_over(
     items: pd.DataFrame,
     axis: str,
+    colours: Mapping[str, str],
     front: pd.Series | None,
     chosen: list[str],
     dark: bool,
     *,
     legend: bool,
 ) -> alt.LayerChart:
-    """Test accuracy with its interval over a quantity, a colour for each ``series``.
+    """Test accuracy with its interval over a quantity, a colour for each ``series``
+    (``colours``).
 
     Items without the quantity (a head has no rank) are dashed lines across. ``front`` marks the
     items of the Pareto front, which a line joins.
     """
     placed = items[has_place(items, axis)].copy()
     placed["text"] = _interval_texts(placed)
-    colours = colours_of(placed["series"])
     x = _x(placed, axis)
     low, high = _reach(items)
     scale = alt.Scale(domain=[low, high], nice=False, zero=False)
@@ -105,7 +106,8 @@ def colours_of(series: Iterable[str]) -> dict[str, str]:
 def colours_below(items: pd.DataFrame, above: Mapping[str, str]) -> dict[str, str]:
     """A colour for each item (``title``): that of its ``series`` in the chart above.
 
-    The second item of a series, and what has no colour above, gets one that is not used there.
+    The second item of a series, and what has no colour above, gets another: one that is not used
+    there, as long as there are any.
     """
     seen = {above.get(series) for series in items["series"]}
     free = [colour for colour in COLOURS if colour not in seen]

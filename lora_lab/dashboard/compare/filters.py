@@ -17,7 +17,9 @@ def show(sheet: Sheet, runs: pd.DataFrame) -> pd.DataFrame:
     """Draw the filters; returns the runs that pass, all scored on the same sentences."""
     form.one(sheet, "unit")
     form.one(sheet, "whose")
-    comparable = _same_test(measured.of(state.values()["whose"], runs), set(runs["sentences"]))
+    comparable = _same_test(
+        measured.of_origin(state.values()["whose"], runs), set(runs["sentences"])
+    )
     return measured.narrowed(comparable, state.values() | _filters(comparable))
 
 

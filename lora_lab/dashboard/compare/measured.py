@@ -61,7 +61,7 @@ def whose(ids: pd.Series) -> pd.Series:
     return ids.str.startswith(_MARK).map({True: SHIPPED, False: OWN})
 
 
-def of(origin: str, runs: pd.DataFrame) -> pd.DataFrame:
+def of_origin(origin: str, runs: pd.DataFrame) -> pd.DataFrame:
     """The runs of one of the ``ORIGINS``; anything else means all."""
     return runs[whose(runs["id"]) == origin] if origin in ORIGINS else runs
 
@@ -82,7 +82,7 @@ def test_sets(runs: pd.DataFrame) -> dict[str, str]:
 
 def narrowed(runs: pd.DataFrame, values: dict[str, Any]) -> pd.DataFrame:
     """The runs that pass every filter; an empty filter lets all through."""
-    runs = of(values["whose"], runs)
+    runs = of_origin(values["whose"], runs)
     keep = pd.Series(True, runs.index)
     for name, column in FILTERS.items():
         if values[name]:

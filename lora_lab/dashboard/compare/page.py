@@ -61,7 +61,7 @@ def show() -> None:
     counts = measured.whose(kept["id"]).value_counts()
     shipped, own = (int(counts.get(origin, 0)) for origin in ("shipped", "own"))
     st.caption(t("compare.lead", shipped=shipped, own=own))
-    mine = measured.of(measured.OWN, rows.runs)
+    mine = measured.of_origin(measured.OWN, rows.runs)
     if not own and (elsewhere := int((~mine["sentences"].isin(kept["sentences"])).sum())):
         st.caption(t("compare.own_elsewhere", count=elsewhere))
     if kept.empty:
@@ -102,7 +102,7 @@ def _accuracy(
     form.one(_with_axes(items, axis), "axis")
     front = measured.front(items, axis) if axis in charts.COSTS else None
     dark = st.context.theme.type == "dark"
-    draw = partial(charts.accuracy_over, items, axis, front, chosen, dark)
+    draw = partial(charts.accuracy_over, items, axis, colours, front, chosen, dark)
     once.chart(partial(draw, legend=False), axis, *known_by)
     placed = items[charts.has_place(items, axis)]
     st.html(charts.legend(colours))
